@@ -1,0 +1,197 @@
+"""Kafka: the idempotent producer, reading a stretch of a partition, and topics."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from infra.settings import KafkaSettings
+from schemas.contract import Contract
+from schemas.topics import DEAD_LETTER_RETENTION_MS, TOPICS
+
+E = TypeVar("E")
+
+_ADMIN_TIMEOUT_S = 10.0
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a key, as Kafka's own (Java) partitioner and ours choose it."""
+    number: int = murmur2(key.encode()) & 0x7FFFFFFF
+    return number % partitions
+
+
+class Publisher:
+    """Writes events to their topics, acknowledged by all replicas, once each within a producer's life.
+
+    Args:
+        source: the CloudEvents source of what is written, such as `/edge/gateway`.
+        linger_ms: how long a batch waits for company; 0 sends at once.
+    """
+
+    def __init__(self, settings: KafkaSettings, source: str, *, linger_ms: int = 0) -> None:
+        self._source = source
+        self.producer = AIOKafkaProducer(
+            bootstrap_servers=settings.bootstrap,
+            client_id=source.strip("/").replace("/", "-"),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=linger_ms,
+            max_batch_size=131_072,
+            request_timeout_ms=30_000,
+            retry_backoff_ms=100,
+        )
+
+    async def start(self) -> None:
+        await self.producer.start()
+
+    async def stop(self) -> None:
+        await self.producer.stop()
+
+    async def publish(
+        self,
+        contract: Contract[E],
+        event: E,
+        *,
+        key: str,
+        id: str,
+        time: datetime | None = None,
+        traceparent: str | None = None,
+    ) -> RecordMetadata:
+        """Write one event and wait for the broker's word.
+
+        Raises:
+            aiokafka.errors.KafkaError: it is not known to be stored (and may still come to be).
+        """
+        return await (await self.enqueue(contract, event, key=key, id=id, time=time, traceparent=traceparent))
+
+    async def enqueue(
+        self,
+        contract: Contract[E],
+        event: E,
+        *,
+        key: str,
+        id: str,
+        time: datetime | None = None,
+        traceparent: str | None = None,
+    ) -> "asyncio.Future[RecordMetadata]":
+        """Put one event into the producer's next batch; the future answers with the delivery report."""
+        value, headers = contract.encode(
+            event, id=id, source=self._source, time=time or datetime.now(UTC), traceparent=traceparent
+        )
+        report: asyncio.Future[RecordMetadata] = await self.producer.send(
+            contract.topic, value, key=key.encode(), headers=headers
+        )
+        return report
+
+
+async def read_partition(
+    settings: KafkaSettings, topic: str, partition: int, start: int, end: int
+) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
+    """The records of one partition from offset `start` up to, not including, `end`; outside of any group."""
+    if start >= end:
+        return
+    where = TopicPartition(topic, partition)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        consumer.assign([where])
+        consumer.seek(where, start)
+        while await consumer.position(where) < end:
+            for records in (await consumer.getmany(where, timeout_ms=500)).values():
+                for record in records:
+                    if record.offset >= end:
+                        return
+                    yield record
+    finally:
+        await consumer.stop()
+
+
+async def end_offsets(settings: KafkaSettings, topic: str, partitions: set[int]) -> dict[int, int]:
+    """The next offset of each partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets([TopicPartition(topic, p) for p in partitions])
+        return {where.partition: offset for where, offset in ends.items()}
+    finally:
+        await consumer.stop()
+
+
+async def offsets_at(settings: KafkaSettings, topic: str, times: dict[int, datetime]) -> dict[int, int]:
+    """For each partition the first offset whose record is not older than the time, or the end where there is none."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        wanted = {TopicPartition(topic, p): int(t.timestamp() * 1000) for p, t in times.items()}
+        found = await consumer.offsets_for_times(wanted)
+        missing = [where for where in wanted if found.get(where) is None]
+        ends = await consumer.end_offsets(missing) if missing else {}
+        return {w.partition: found[w].offset if found.get(w) is not None else ends[w] for w in wanted}
+    finally:
+        await consumer.stop()
+
+
+def _admin(settings: KafkaSettings) -> AdminClient:
+    return AdminClient({"bootstrap.servers": settings.bootstrap, "socket.timeout.ms": 10_000})
+
+
+async def topic_ids(settings: KafkaSettings, topics: list[str]) -> dict[str, str]:
+    """Kafka's own id of each topic: a topic that was made anew has another, and its offsets mean something else.
+
+    Raises:
+        confluent_kafka.KafkaException: the broker is away or there is no such topic.
+    """
+
+    def ask() -> dict[str, str]:
+        answers = _admin(settings).describe_topics(TopicCollection(topics), request_timeout=_ADMIN_TIMEOUT_S)
+        return {name: str(future.result(_ADMIN_TIMEOUT_S).topic_id) for name, future in answers.items()}
+
+    return await asyncio.to_thread(ask)
+
+
+def epoch_of(topic_id: str) -> str:
+    """The epoch that cursors carry: 8 characters that change when the log was made anew."""
+    return sha256(topic_id.encode()).hexdigest()[:8]
+
+
+def create_topics(settings: KafkaSettings) -> list[str]:
+    """Make the topics that are missing, dead letters too; returns their names.
+
+    Raises:
+        confluent_kafka.KafkaException: the broker is away, or refuses.
+    """
+    admin = _admin(settings)
+    there = set(admin.list_topics(timeout=_ADMIN_TIMEOUT_S).topics)
+    wanted: dict[str, tuple[int, int]] = {}
+    for topic in TOPICS:
+        wanted[topic.name] = (topic.partitions, topic.retention_ms)
+        wanted[topic.dead_letters] = (topic.partitions, DEAD_LETTER_RETENTION_MS)
+    missing = [
+        NewTopic(
+            name,
+            num_partitions=partitions,
+            replication_factor=settings.replication,
+            config={
+                "retention.ms": str(retention),
+                "min.insync.replicas": str(max(1, settings.replication - 1)),
+            },
+        )
+        for name, (partitions, retention) in wanted.items()
+        if name not in there
+    ]
+    for future in (admin.create_topics(missing) if missing else {}).values():
+        try:
+            future.result(_ADMIN_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was first
+                raise
+    return [topic.topic for topic in missing]

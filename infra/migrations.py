@@ -1,0 +1,27 @@
+"""The database's schema: is it the newest, and make it so."""
+
+import io
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from infra.postgres import MIGRATIONS
+from infra.settings import PostgresSettings
+
+
+def _config(settings: PostgresSettings) -> Config:
+    config = Config(output_buffer=io.StringIO())
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = settings.url
+    return config
+
+
+def migrate(settings: PostgresSettings) -> None:
+    """Bring the schema to the newest version; nothing happens where it is."""
+    command.upgrade(_config(settings), "head")
+
+
+def newest() -> str | None:
+    """The version that this code was written for."""
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()

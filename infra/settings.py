@@ -1,0 +1,104 @@
+"""Settings, one small group for each concern, read from the environment once, in a process' main."""
+
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class BadSetting(ValueError):
+    """A setting that is missing or cannot be used; the message says which and what to do."""
+
+
+def _required(env: Mapping[str, str], name: str, what: str) -> str:
+    value = env.get(name, "")
+    if not value:
+        raise BadSetting(f"{name} is not set: {what}")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, "")
+    try:
+        return int(text) if text else default
+    except ValueError as error:
+        raise BadSetting(f"{name} is {text!r}: give a whole number") from error
+
+
+@dataclass(frozen=True)
+class KafkaSettings:
+    bootstrap: str = "127.0.0.1:19092"
+    """Host and port of one or more brokers, separated by commas."""
+    replication: int = 1
+    """Copies of each partition for topics that we create; 1 on one machine, 3 on a cluster."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "KafkaSettings":
+        return cls(
+            bootstrap=env.get("CHORUS_KAFKA", cls.bootstrap),
+            replication=_number(env, "CHORUS_KAFKA_REPLICATION", cls.replication),
+        )
+
+
+@dataclass(frozen=True)
+class PostgresSettings:
+    url: str = "postgresql://chorus@127.0.0.1:15432/chorus"
+    pool_size: int = 8
+    """Connections per process at most: ten processes stay under PostgreSQL's default of 100."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "PostgresSettings":
+        return cls(
+            url=env.get("CHORUS_DATABASE_URL", cls.url),
+            pool_size=_number(env, "CHORUS_DATABASE_POOL", cls.pool_size),
+        )
+
+
+@dataclass(frozen=True)
+class RedisSettings:
+    url: str = "redis://127.0.0.1:16379/0"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "RedisSettings":
+        return cls(url=env.get("CHORUS_REDIS_URL", cls.url))
+
+
+@dataclass(frozen=True)
+class SealingSettings:
+    master_key: bytes = field(repr=False)
+    """32 bytes that wrap every data key. Losing it loses every text; `chorus up` makes one, kept with the data."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "SealingSettings":
+        text = _required(env, "CHORUS_MASTER_KEY", "give 32 random bytes in base64 (openssl rand -base64 32)")
+        try:
+            key = b64decode(text, validate=True)
+        except ValueError as error:
+            raise BadSetting("CHORUS_MASTER_KEY is no base64") from error
+        if len(key) != 32:
+            raise BadSetting(f"CHORUS_MASTER_KEY has {len(key)} bytes, not 32 (openssl rand -base64 32)")
+        return cls(key)
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """How one process is run."""
+
+    instance: str
+    """The replica slot, such as `replies-0`: stable over restarts, so a restart costs no rebalance."""
+    health_host: str = "127.0.0.1"
+    """Address of the health port; in a container 0.0.0.0, where no other network reaches it."""
+    health_port: int = 0
+    """Port of /livez, /readyz and /metrics; 0 takes a free one."""
+    log_dir: str | None = None
+    """Folder for the rotated log file; standard error where none is given."""
+    log_level: str = "info"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], role: str) -> "ProcessSettings":
+        return cls(
+            instance=env.get("CHORUS_INSTANCE") or f"{role}-0",
+            health_host=env.get("CHORUS_HEALTH_HOST", cls.health_host),
+            health_port=_number(env, "CHORUS_HEALTH_PORT", cls.health_port),
+            log_dir=env.get("CHORUS_LOG_DIR") or None,
+            log_level=env.get("CHORUS_LOG_LEVEL", cls.log_level),
+        )

@@ -1,0 +1,140 @@
+"""What the facts mean: a conversation as the fold of its records, and nothing else.
+
+Whoever holds a view (the conversations processor, the live projection, a gateway) gets it by applying the same records
+in the same order with this function, so all of them agree.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import UNSET, Struct, field
+from msgspec.structs import replace
+
+from schemas import events
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. The first three are open, the rest final."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class RunView(Struct, frozen=True, kw_only=True):
+    """An open run. `attempt` is 0 until the agent is called; `keep` is false where its text is to be discarded."""
+
+    run_id: str
+    message_id: str
+    question_id: str
+    user_id: str
+    agent: events.AgentRef
+    status: str
+    requested_at: datetime | None = None
+    attempt: int = 0
+    keep: bool = True
+
+
+class ConversationView(Struct, frozen=True, kw_only=True):
+    """A conversation at one position.
+
+    Attributes:
+        runs: the open runs by id, in the order in which they will run; at most the first is not queued.
+        last_question_id: the newest person's message, parent of the next one.
+    """
+
+    conversation_id: str
+    project_id: str
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    position: int
+    title: str | None = None
+    archived: bool = False
+    deleted: bool = False
+    agent_id: str | None = None
+    last_question_id: str | None = None
+    runs: dict[str, RunView] = field(default_factory=dict)
+
+
+class OutOfOrder(ValueError):
+    """The record is not the next one of this view: there is a hole before it, or it was applied already."""
+
+
+def apply(view: ConversationView | None, record: events.ConversationAdvanced) -> ConversationView:
+    """The view after `record`. `None` is the view before the first record.
+
+    Raises:
+        OutOfOrder: `record.position` is not one more than the view's.
+    """
+    if record.position != (0 if view is None else view.position) + 1:
+        raise OutOfOrder(f"position {record.position} does not follow {0 if view is None else view.position}")
+    if view is None:
+        view = ConversationView(
+            conversation_id=record.conversation_id,
+            project_id=record.project_id,
+            created_by=record.facts[0].user_id if isinstance(record.facts[0], events.ConversationCreated) else "",
+            created_at=record.at,
+            updated_at=record.at,
+            position=0,
+        )
+    changes: dict[str, object] = {"position": record.position}
+    runs = view.runs
+    for fact in record.facts:
+        match fact:
+            case events.ConversationCreated():
+                changes |= {"title": fact.title, "agent_id": fact.agent_id, "updated_at": record.at}
+            case events.ConversationUpdated():
+                for name in ("title", "archived", "agent_id"):
+                    if (value := getattr(fact, name)) is not UNSET:
+                        changes[name] = value
+            case events.ConversationDeleted():
+                changes["deleted"] = True
+            case events.MessagePosted():
+                changes["updated_at"] = record.at
+                if fact.role == "user":
+                    changes["last_question_id"] = fact.message_id
+            case _:
+                runs = _run_changed(runs, fact, record.at)
+    return replace(view, runs=runs, **changes)
+
+
+def _run_changed(runs: dict[str, RunView], fact: events.AnyFact, at: datetime) -> dict[str, RunView]:
+    match fact:
+        case events.RunQueued():
+            run = RunView(
+                run_id=fact.run_id,
+                message_id=fact.message_id,
+                question_id=fact.question_id,
+                user_id=fact.user_id,
+                agent=fact.agent,
+                status=RunStatus.QUEUED,
+            )
+            if not fact.front:
+                return {**runs, fact.run_id: run}
+            running = {k: r for k, r in runs.items() if r.status != RunStatus.QUEUED}
+            return {**running, fact.run_id: run, **{k: r for k, r in runs.items() if k not in running}}
+        case events.RunRequested():
+            return _with(runs, fact.run_id, status=RunStatus.IN_PROGRESS, requested_at=at)
+        case events.RunStarted():
+            return _with(runs, fact.run_id, attempt=fact.attempt)
+        case events.RunCancelling():
+            return _with(runs, fact.run_id, status=RunStatus.CANCELLING, keep=fact.keep)
+        case events.RunEnded():
+            return {k: r for k, r in runs.items() if k != fact.run_id}
+        case _:
+            return runs
+
+
+def _with(runs: dict[str, RunView], run_id: str, **changes: object) -> dict[str, RunView]:
+    return {**runs, run_id: replace(runs[run_id], **changes)}
+
+
+def running(view: ConversationView) -> RunView | None:
+    """The run that replies is working on, if any."""
+    for run in view.runs.values():
+        return run if run.status != RunStatus.QUEUED else None
+    return None

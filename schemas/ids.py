@@ -1,0 +1,75 @@
+"""Ids that say what a thing is caused by.
+
+Doing anything twice gives the same id, so the second time can be seen and changes nothing. Every id is a UUID in its
+canonical lower-case text form; derived ids are version 5 (RFC 9562, section 5.5), named inside the id they depend on.
+"""
+
+from typing import Annotated
+from uuid import UUID, uuid4, uuid5
+
+from msgspec import Meta
+
+Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+
+
+def new_id() -> str:
+    """A random id, for a thing that nothing before it names."""
+    return str(uuid4())
+
+
+def canonical(text: str) -> str:
+    """The canonical form of a UUID written in any usual way.
+
+    Raises:
+        ValueError: `text` is not a UUID.
+    """
+    return str(UUID(text))
+
+
+def _derived(cause: str, name: str) -> str:
+    return str(uuid5(UUID(cause), name))
+
+
+def message_id(conversation_id: str, user_id: str, client_message_id: str) -> str:
+    """The message that this person sent to this conversation under this id of their own."""
+    return _derived(conversation_id, f"message/{user_id}/{client_message_id}")
+
+
+def run_id(question_id: str, nth_agent: int = 0) -> str:
+    """The run of the n-th agent addressed by a message."""
+    return _derived(question_id, f"run/{nth_agent}")
+
+
+def regenerated_run_id(message_id: str, client_request_id: str) -> str:
+    """The run that answers again, once for each request id of the client's."""
+    return _derived(message_id, f"regenerate/{client_request_id}")
+
+
+def answer_id(run_id: str) -> str:
+    """The message that holds a run's answer."""
+    return _derived(run_id, "answer")
+
+
+def started_id(run_id: str, attempt: int) -> str:
+    """The report that an attempt at a run began."""
+    return _derived(run_id, f"started/{attempt}")
+
+
+def ended_id(run_id: str, attempt: int) -> str:
+    """The report that an attempt at a run ended."""
+    return _derived(run_id, f"ended/{attempt}")
+
+
+def request_id(run_id: str) -> str:
+    """The request that a run be answered; sent again under the same id."""
+    return _derived(run_id, "request")
+
+
+def cancel_request_id(run_id: str) -> str:
+    """The request that a run be stopped."""
+    return _derived(run_id, "cancel")
+
+
+def fact_id(conversation_id: str, cause: str) -> str:
+    """The record of what followed from one command."""
+    return _derived(conversation_id, f"fact/{cause}")

@@ -1,0 +1,91 @@
+"""Every topic: who writes it, who reads it, its key, how long it is kept, and its contract."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from schemas import events
+from schemas.contract import Contract, EventType, event_type
+
+CONVERSATION_PARTITIONS = 12
+"""Equal for all conversation topics, and never changed: a conversation's partition is where its order lives."""
+
+_DAY_MS = 24 * 60 * 60 * 1000
+FOR_EVER = -1
+
+MAX_RECORD_BYTES = 1_048_576
+"""The broker's limit for one record (Kafka's default): outputs are bounded to fit it."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic as a contract between its owner and its readers.
+
+    Attributes:
+        key: what the record key names; records of one key keep their order.
+        retention_ms: milliseconds that records are kept, or `FOR_EVER`.
+    """
+
+    name: str
+    key: str
+    owner: str
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    partitions: int
+    retention_ms: int
+    contract: Contract[Any] | None
+    description: str
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.name}-dlq"
+
+
+CONVERSATION_COMMANDS: Contract[events.ConversationCommand] = Contract(
+    "conversation-commands", [event_type(t) for t in events.ConversationCommand.__args__]
+)
+CONVERSATION_EVENTS: Contract[events.ConversationAdvanced] = Contract(
+    "conversation-events",
+    [EventType(events.ConversationAdvanced, events.decode_advanced, events.encode_advanced)],
+)
+AGENT_REQUESTS: Contract[events.AgentRequest] = Contract(
+    "agent-requests", [event_type(t) for t in events.AgentRequest.__args__]
+)
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(
+        name="conversation-commands",
+        key="conversation_id",
+        owner="edge",
+        writers=("edge", "replies"),
+        readers=("conversations", "replies"),
+        partitions=CONVERSATION_PARTITIONS,
+        retention_ms=7 * _DAY_MS,
+        contract=CONVERSATION_COMMANDS,
+        description="The one inbox of every conversation: what people ask and what replies reports, in one order.",
+    ),
+    Topic(
+        name="conversation-events",
+        key="conversation_id",
+        owner="conversations",
+        writers=("conversations",),
+        readers=("history", "live", "conversations"),
+        partitions=CONVERSATION_PARTITIONS,
+        retention_ms=FOR_EVER,
+        contract=CONVERSATION_EVENTS,
+        description="What happened, in each conversation's own order. Kept for ever; never re-driven into.",
+    ),
+    Topic(
+        name="agent-requests",
+        key="conversation_id",
+        owner="conversations",
+        writers=("conversations",),
+        readers=("replies",),
+        partitions=CONVERSATION_PARTITIONS,
+        retention_ms=7 * _DAY_MS,
+        contract=AGENT_REQUESTS,
+        description="Which runs are to be answered, and which are to be stopped.",
+    ),
+)
+
+DEAD_LETTER_RETENTION_MS = 30 * _DAY_MS
+"""Long enough for a person to come back from a holiday and mend what is in there."""

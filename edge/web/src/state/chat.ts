@@ -1,0 +1,264 @@
+/** Everything on the screen that came from the server or is on its way to it. Pure: an action in, a state out. */
+import type { Conversation, Message, Push, SubscribeReply } from "../net/protocol";
+import type { Outgoing } from "./outbox";
+import { EMPTY_THREAD, olderLoaded, pushed, subscribed, type Thread } from "./thread";
+
+export interface Shelf {
+  /** Null until the first page has come. */
+  loaded: boolean;
+  nextCursor: string | null;
+}
+
+export interface Chat {
+  projectId: string | null;
+  conversations: Readonly<Record<string, Conversation>>;
+  shelves: { active: Shelf; archived: Shelf };
+  /** Deleted on this screen; the server is told when the time to undo has passed. */
+  deleting: Readonly<Record<string, true>>;
+  threads: Readonly<Record<string, Thread>>;
+  outbox: readonly Outgoing[];
+  /** Runs that this page asked to stop, until they end. */
+  stopping: Readonly<Record<string, true>>;
+}
+
+export const EMPTY_CHAT: Chat = {
+  projectId: null,
+  conversations: {},
+  shelves: { active: { loaded: false, nextCursor: null }, archived: { loaded: false, nextCursor: null } },
+  deleting: {},
+  threads: {},
+  outbox: [],
+  stopping: {},
+};
+
+export type Action =
+  | { type: "push"; push: Push }
+  | { type: "project"; projectId: string }
+  | {
+      type: "listed";
+      archived: boolean;
+      first: boolean;
+      conversations: readonly Conversation[];
+      nextCursor: string | null;
+    }
+  | { type: "changed"; id: string; change: Partial<Pick<Conversation, "title" | "archived">> }
+  | { type: "removing"; id: string; removing: boolean }
+  | { type: "removed"; id: string }
+  | { type: "opened"; id: string }
+  | { type: "closed"; id: string }
+  | { type: "subscribed"; id: string; reply: SubscribeReply }
+  | { type: "unavailable"; id: string }
+  | { type: "older"; id: string; messages: readonly Message[]; more: boolean }
+  | { type: "written"; entry: Outgoing }
+  | { type: "created"; clientMessageId: string }
+  | { type: "acknowledged"; clientMessageId: string; messageId: string }
+  | { type: "refused"; clientMessageId: string; code: string }
+  | { type: "withdrawn"; clientMessageId: string }
+  | { type: "stopping"; runId: string; stopping: boolean };
+
+export function reduce(chat: Chat, action: Action): Chat {
+  switch (action.type) {
+    case "push":
+      return onPush(chat, action.push);
+    case "project":
+      return { ...chat, projectId: action.projectId };
+    case "listed":
+      return listed(chat, action);
+    case "changed": {
+      const conversation = chat.conversations[action.id];
+      return conversation ? withConversation(chat, { ...conversation, ...action.change }) : chat;
+    }
+    case "removing":
+      return { ...chat, deleting: flagged(chat.deleting, action.id, action.removing) };
+    case "removed":
+      return removed(chat, action.id);
+    case "opened":
+      return action.id in chat.threads ? chat : withThread(chat, action.id, EMPTY_THREAD);
+    case "closed":
+      return { ...chat, threads: without(chat.threads, action.id) };
+    case "subscribed":
+      return onSubscribed(chat, action.id, action.reply);
+    case "unavailable":
+      return onThread(chat, action.id, (thread) => ({ ...thread, missing: true }));
+    case "older":
+      return onThread(chat, action.id, (thread) => olderLoaded(thread, action.messages, action.more));
+    case "written":
+      return written(chat, action.entry);
+    case "created":
+      return onEntry(chat, action.clientMessageId, (one) => ({ ...one, opens: null }));
+    case "acknowledged": {
+      const { clientMessageId, messageId } = action;
+      const entry = chat.outbox.find((one) => one.clientMessageId === clientMessageId);
+      const shown = entry && chat.threads[entry.conversationId]?.messages.some((m) => m.id === messageId);
+      if (shown) return reduce(chat, { type: "withdrawn", clientMessageId });
+      return onEntry(chat, clientMessageId, (one) => ({ ...one, status: "sent", messageId, code: null }));
+    }
+    case "refused":
+      return onEntry(chat, action.clientMessageId, (one) => ({ ...one, status: "refused", code: action.code }));
+    case "withdrawn":
+      return { ...chat, outbox: chat.outbox.filter((one) => one.clientMessageId !== action.clientMessageId) };
+    case "stopping":
+      return { ...chat, stopping: flagged(chat.stopping, action.runId, action.stopping) };
+  }
+}
+
+function onPush(chat: Chat, push: Push): Chat {
+  switch (push.type) {
+    case "conversation.created":
+    case "conversation.updated":
+      return push.conversation.deleted
+        ? removed(chat, push.conversation.id)
+        : withConversation(chat, push.conversation);
+    case "conversation.deleted":
+      return removed(chat, push.conversation.id);
+    case "subscribed":
+      if (!("error" in push)) return onSubscribed(chat, push.conversation_id, push);
+      // Anything but a refusal is asked again by whoever holds the connection.
+      return push.error.retryable
+        ? onThread(chat, push.conversation_id, (thread) => ({ ...thread, hole: true }))
+        : reduce(chat, { type: "unavailable", id: push.conversation_id });
+    case "message.rejected":
+      // With this code another text holds the id: that one was stored, and is shown.
+      if (push.code === "idempotency_mismatch") return chat;
+      return reduce(chat, { type: "refused", clientMessageId: push.client_message_id, code: push.code });
+    case "message.created": {
+      const next = onThread(chat, push.conversation_id, (thread) => pushed(thread, push));
+      return arrived(touched(next, push.conversation_id, push.message.created_at), [push.message]);
+    }
+    case "run.finished":
+      return reduce(
+        onThread(chat, push.conversation_id, (thread) => pushed(thread, push)),
+        { type: "stopping", runId: push.run_id, stopping: false },
+      );
+    case "run.queued":
+    case "run.started":
+    case "run.restarted":
+    case "run.delta":
+      return onThread(chat, push.conversation_id, (thread) => pushed(thread, push));
+    default:
+      return chat;
+  }
+}
+
+function onSubscribed(chat: Chat, id: string, reply: SubscribeReply): Chat {
+  if (reply.state.deleted) return removed(chat, id);
+  const next = withConversation(
+    onThread(chat, id, (thread) => subscribed(thread, reply)),
+    reply.state,
+  );
+  return reply.rejected.reduce(
+    (state, one) => onPush(state, { type: "message.rejected", conversation_id: id, ...one }),
+    arrived(next, reply.messages),
+  );
+}
+
+function listed(chat: Chat, page: Extract<Action, { type: "listed" }>): Chat {
+  const kept = Object.values(chat.conversations).filter(
+    ({ id, archived }) =>
+      !page.first ||
+      archived !== page.archived ||
+      id in chat.threads ||
+      chat.outbox.some((entry) => entry.conversationId === id),
+  );
+  const conversations = Object.fromEntries(kept.map((one) => [one.id, one]));
+  for (const one of page.conversations) conversations[one.id] = one;
+  const shelf = { loaded: true, nextCursor: page.nextCursor };
+  const shelves = page.archived ? { ...chat.shelves, archived: shelf } : { ...chat.shelves, active: shelf };
+  return { ...chat, conversations, shelves };
+}
+
+function written(chat: Chat, entry: Outgoing): Chat {
+  if (chat.outbox.some((one) => one.clientMessageId === entry.clientMessageId)) return chat;
+  const next = { ...chat, outbox: [...chat.outbox, entry] };
+  const at = new Date(entry.writtenAt).toISOString();
+  if (entry.conversationId in chat.conversations || entry.opens === null) {
+    return touched(next, entry.conversationId, at);
+  }
+  return withConversation(next, {
+    id: entry.conversationId,
+    project_id: entry.opens.projectId,
+    title: entry.opens.title,
+    archived: false,
+    agent_id: null,
+    created_at: at,
+    updated_at: at,
+  });
+}
+
+/** What the thread shows is no longer on its way. */
+function arrived(chat: Chat, messages: readonly Message[]): Chat {
+  const ids = new Set(messages.flatMap((message) => [message.id, message.client_message_id ?? message.id]));
+  const outbox = chat.outbox.filter(
+    (entry) => !ids.has(entry.clientMessageId) && !(entry.messageId !== null && ids.has(entry.messageId)),
+  );
+  return outbox.length === chat.outbox.length ? chat : { ...chat, outbox };
+}
+
+/** Newest activity goes to the top of the list. */
+function touched(chat: Chat, id: string, at: string): Chat {
+  const conversation = chat.conversations[id];
+  return conversation && Date.parse(conversation.updated_at) < Date.parse(at)
+    ? withConversation(chat, { ...conversation, updated_at: at })
+    : chat;
+}
+
+function removed(chat: Chat, id: string): Chat {
+  return {
+    ...chat,
+    conversations: without(chat.conversations, id),
+    threads: without(chat.threads, id),
+    deleting: without(chat.deleting, id),
+    outbox: chat.outbox.filter((entry) => entry.conversationId !== id),
+  };
+}
+
+function withConversation(chat: Chat, conversation: Conversation): Chat {
+  return { ...chat, conversations: { ...chat.conversations, [conversation.id]: conversation } };
+}
+
+function withThread(chat: Chat, id: string, thread: Thread): Chat {
+  return { ...chat, threads: { ...chat.threads, [id]: thread } };
+}
+
+function onThread(chat: Chat, id: string, change: (thread: Thread) => Thread): Chat {
+  const thread = chat.threads[id];
+  return thread ? withThread(chat, id, change(thread)) : chat;
+}
+
+function onEntry(chat: Chat, clientMessageId: string, change: (entry: Outgoing) => Outgoing): Chat {
+  return {
+    ...chat,
+    outbox: chat.outbox.map((one) => (one.clientMessageId === clientMessageId ? change(one) : one)),
+  };
+}
+
+function flagged(flags: Readonly<Record<string, true>>, id: string, on: boolean): Readonly<Record<string, true>> {
+  return on ? { ...flags, [id]: true } : without(flags, id);
+}
+
+function without<T>(record: Readonly<Record<string, T>>, id: string): Readonly<Record<string, T>> {
+  if (!(id in record)) return record;
+  const { [id]: _, ...rest } = record;
+  return rest;
+}
+
+/** One list of the side bar, newest activity first. */
+export function shelf(chat: Chat, archived: boolean): readonly Conversation[] {
+  return Object.values(chat.conversations)
+    .filter((one) => one.archived === archived && !(one.id in chat.deleting))
+    .sort((a, b) => Date.parse(b.updated_at) - Date.parse(a.updated_at));
+}
+
+/** A title for a conversation that has none: how its first message begins. */
+export function titleFrom(content: string, longest = 60): string {
+  const line = content
+    .replace(/[`*_#>~]+/g, "")
+    .split("\n")
+    .map((one) => one.replace(/\s+/g, " ").trim())
+    .find((one) => one !== "");
+  const letters = [...(line ?? "")];
+  if (letters.length <= longest) return letters.join("");
+  const cut = letters.slice(0, longest).join("");
+  const space = cut.lastIndexOf(" ");
+  return `${space > longest / 2 ? cut.slice(0, space) : cut}…`;
+}

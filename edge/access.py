@@ -1,0 +1,151 @@
+"""Who may see what: memberships, conversations and agents, looked up in PostgreSQL and remembered for seconds.
+
+A command on a warm conversation costs no query, and goes on while PostgreSQL is away with what was last known. The
+price is that a removed member may act for `FRESH_S` longer, and as long as PostgreSQL is away.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+from msgspec import UNSET, UnsetType
+
+from edge.errors import Refused
+from infra.postgres import AWAY
+from schemas.events import AgentRef
+from schemas.frames import ErrorCode
+
+FRESH_S: Final = 3.0
+"""Seconds that something found is used without asking again."""
+MISSING_FRESH_S: Final = 0.5
+"""Seconds that something not found is believed missing: short, because it may just have been created elsewhere."""
+AWAY_RETRY_S: Final = 1.0
+"""Seconds that what was last known is used, once PostgreSQL was found away, before it is asked again."""
+LOOKUP_TIMEOUT_S: Final = 2.0
+"""Seconds for one look-up, waiting for a connection included."""
+MOST_ENTRIES: Final = 50_000
+"""About 20 MB at most; beyond it the entries unused for longest go first."""
+
+_ROLE = "SELECT role FROM project_members WHERE user_id = $1::uuid AND project_id = $2::uuid"
+_CONVERSATION = """
+SELECT c.project_id::text, m.role, c.agent_id::text, c.archived, c.deleted
+FROM conversations c JOIN project_members m ON m.project_id = c.project_id AND m.user_id = $1::uuid
+WHERE c.id = $2::uuid
+"""
+_AGENT = """
+SELECT a.id::text, a.version, v.config -> 'context_messages' AS context_messages
+FROM agents a JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version
+WHERE a.project_id = $1::uuid AND a.id = $2::uuid AND a.deleted_at IS NULL
+"""
+_DEFAULT_AGENT = "SELECT default_agent_id::text FROM projects WHERE id = $1::uuid"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationAccess:
+    """A conversation that the caller may see, and the caller's role in its project.
+
+    Attributes:
+        agent_id: who answers there by default; None where people talk among themselves.
+        deleted: it can still be told apart from one that never was, for those who watched it.
+    """
+
+    conversation_id: str
+    project_id: str
+    role: str
+    agent_id: str | None
+    archived: bool
+    deleted: bool
+
+
+class Access:
+    """The look-ups that WebSocket and REST share. Ids are in canonical form (`schemas.ids.canonical`).
+
+    All raise `Refused`: `not_found` for what is missing and, alike, for what is another's; `unavailable` where
+    PostgreSQL is away and nothing is known from before.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", now: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
+        self._now = now
+        self._known: OrderedDict[tuple[str, ...], tuple[float, Any]] = OrderedDict()
+
+    async def project_role(self, user_id: str, project_id: str) -> str:
+        """The caller's role in a project: owner, admin, member or viewer."""
+
+        async def look_up() -> str | None:
+            row = await self._pool.fetchrow(_ROLE, user_id, project_id)
+            return None if row is None else str(row["role"])
+
+        return await self._remembered(("role", user_id, project_id), look_up)
+
+    async def conversation(self, user_id: str, conversation_id: str) -> ConversationAccess:
+        """A conversation of a project that the caller is a member of, deleted ones included."""
+
+        async def look_up() -> ConversationAccess | None:
+            row = await self._pool.fetchrow(_CONVERSATION, user_id, conversation_id)
+            return None if row is None else ConversationAccess(conversation_id=conversation_id, **dict(row))
+
+        return await self._remembered(("conversation", conversation_id, user_id), look_up)
+
+    async def agent(self, project_id: str, agent_id: str | None | UnsetType) -> AgentRef | None:
+        """The agent that answers, at its present version.
+
+        Args:
+            agent_id: an agent of this project; None for nobody; UNSET for the project's default agent.
+        """
+        if agent_id is UNSET:
+            agent_id = await self._default_agent_id(project_id)
+        if agent_id is None:
+            return None
+        wanted: str = agent_id
+
+        async def look_up() -> AgentRef | None:
+            row = await self._pool.fetchrow(_AGENT, project_id, wanted)
+            if row is None:
+                return None
+            context = row["context_messages"]
+            limits = {} if context is None else {"context_messages": int(context)}
+            return AgentRef(agent_id=row["id"], version=row["version"], **limits)
+
+        return await self._remembered(("agent", project_id, wanted), look_up)
+
+    async def _default_agent_id(self, project_id: str) -> str | None:
+        async def look_up() -> tuple[str | None] | None:
+            row = await self._pool.fetchrow(_DEFAULT_AGENT, project_id)
+            return None if row is None else (row["default_agent_id"],)
+
+        found: tuple[str | None] = await self._remembered(("default agent", project_id), look_up)
+        return found[0]
+
+    def forget_conversation(self, user_id: str, conversation_id: str) -> None:
+        """Ask again next time: this process has just changed it."""
+        self._known.pop(("conversation", conversation_id, user_id), None)
+
+    async def _remembered(self, key: tuple[str, ...], look_up: Callable[[], Awaitable[Any]]) -> Any:
+        known = self._known.get(key)
+        if known is None or known[0] <= self._now():
+            known = await self._ask(key, known, look_up)
+        self._known.move_to_end(key)
+        if known[1] is None:
+            raise Refused(ErrorCode.NOT_FOUND)
+        return known[1]
+
+    async def _ask(
+        self, key: tuple[str, ...], known: tuple[float, Any] | None, look_up: Callable[[], Awaitable[Any]]
+    ) -> tuple[float, Any]:
+        try:
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+                value = await look_up()
+            entry = (self._now() + (MISSING_FRESH_S if value is None else FRESH_S), value)
+        except AWAY as error:
+            if known is None or known[1] is None:
+                raise Refused(ErrorCode.UNAVAILABLE) from error
+            entry = (self._now() + AWAY_RETRY_S, known[1])
+        self._known[key] = entry
+        while len(self._known) > MOST_ENTRIES:
+            self._known.popitem(last=False)
+        return entry

@@ -1,10 +1,23 @@
 """Redis: the cache and the live channels. Everything in it can be lost and made again."""
 
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from infra.settings import RedisSettings
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.TryAgainError,
+    exceptions.ClusterDownError,
+)
+"""What a command raises when the server is away, loading, full or no longer the primary: wait and try again."""
 
 
 def connect(settings: RedisSettings, *, timeout_s: float = 2.0) -> Redis:

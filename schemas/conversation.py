@@ -67,6 +67,9 @@ class OutOfOrder(ValueError):
 def apply(view: ConversationView | None, record: events.ConversationAdvanced) -> ConversationView:
     """The view after `record`. `None` is the view before the first record.
 
+    Whatever is said about a run that is not open changes nothing: every record has a meaning, or a reader would stop
+    at it for ever.
+
     Raises:
         OutOfOrder: `record.position` is not one more than the view's.
     """
@@ -76,7 +79,7 @@ def apply(view: ConversationView | None, record: events.ConversationAdvanced) ->
         view = ConversationView(
             conversation_id=record.conversation_id,
             project_id=record.project_id,
-            created_by=record.facts[0].user_id if isinstance(record.facts[0], events.ConversationCreated) else "",
+            created_by=next((f.user_id for f in record.facts if isinstance(f, events.ConversationCreated)), ""),
             created_at=record.at,
             updated_at=record.at,
             position=0,
@@ -130,7 +133,7 @@ def _run_changed(runs: dict[str, RunView], fact: events.AnyFact, at: datetime) -
 
 
 def _with(runs: dict[str, RunView], run_id: str, **changes: object) -> dict[str, RunView]:
-    return {**runs, run_id: replace(runs[run_id], **changes)}
+    return {**runs, run_id: replace(runs[run_id], **changes)} if run_id in runs else runs
 
 
 def running(view: ConversationView) -> RunView | None:

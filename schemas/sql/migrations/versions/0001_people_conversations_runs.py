@@ -100,6 +100,7 @@ CREATE TABLE messages (
 );
 CREATE UNIQUE INDEX messages_position ON messages (conversation_id, position);
 CREATE INDEX messages_owner ON messages (owner_id);
+CREATE INDEX messages_parent ON messages (parent_message_id);
 CREATE TABLE runs (
     id uuid PRIMARY KEY,
     conversation_id uuid NOT NULL,
@@ -120,7 +121,7 @@ CREATE TABLE runs (
     ended_at timestamptz,
     ended_position bigint
 );
-CREATE INDEX runs_conversation ON runs (conversation_id);
+CREATE INDEX runs_conversation ON runs (conversation_id, ended_position);
 CREATE INDEX runs_question ON runs (question_id);
 CREATE INDEX runs_open ON runs (conversation_id, ordinal) WHERE ended_at IS NULL;
 CREATE TABLE rejections (
@@ -141,7 +142,7 @@ CREATE TABLE unfit_facts (
     topic_id text NOT NULL,
     partition integer NOT NULL,
     record_offset bigint NOT NULL,
-    record jsonb NOT NULL,
+    record json NOT NULL,
     error text NOT NULL,
     stored_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic_id, partition, record_offset)

@@ -50,7 +50,7 @@ class Person:
             headers={"Authorization": f"Bearer {self.access_token}"},
         ) as answer:
             content = await answer.read()
-            found = json.loads(content) if content else None
+            found = json.loads(content) if content else {}
             if answer.status >= 400:
                 raise Refusal(found.get("code", "?"), found.get("detail", ""), answer.status)
             return found

@@ -12,6 +12,17 @@ from msgspec.structs import replace
 
 from schemas import events
 
+RECENT_CAUSES = 32
+"""How many causes of updates are remembered. A replay of more repeats them all, in order, and ends where it began."""
+
+
+def is_update(record: events.ConversationAdvanced) -> bool:
+    """Whether the record's cause must be remembered to be known when it comes again.
+
+    Only an update needs it: what the other commands make is known by an id that follows from theirs, for ever.
+    """
+    return any(isinstance(fact, events.ConversationUpdated) for fact in record.facts)
+
 
 class RunStatus(StrEnum):
     """Where a run stands. The first three are open, the rest final."""

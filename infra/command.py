@@ -1,0 +1,284 @@
+"""The `chorus` command: one front door for running, looking and operating."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from infra.settings import BadSetting, KafkaSettings, PostgresSettings
+from infra.stack import state as states
+from infra.stack.config import StackConfig
+from infra.stack.part import Part, StackError, Step
+from infra.stack.processes import PACKAGE_OF
+from infra.stack.supervisor import end_leftovers
+
+STOP_LIMIT_S = 25.0
+"""`chorus down` waits this long; the stack itself needs at most 20 s."""
+
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="CHORUS_DATA",
+    default=Path(".chorus"),
+    show_default=True,
+    help="Folder of all data and logs.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Chorus: real-time chat where people and AI agents share conversations."""
+
+
+@main.command()
+@_data
+@click.option("--agent", metavar="URL", help="An OpenAI-compatible server (its /v1) instead of the local model.")
+@click.option("--model", metavar="NAME", help="The model's name at that server.")
+@click.option("--gateways", type=click.IntRange(1, 64), help="Gateway processes, each also on a port from 8101 on.")
+@click.option("--infrastructure", is_flag=True, help="Only Kafka, PostgreSQL and Redis, with topics and tables made.")
+@click.option("--detach", is_flag=True, help="Return when everything is ready; `chorus down` stops it.")
+def up(
+    data: Path, agent: str | None, model: str | None, gateways: int | None, infrastructure: bool, detach: bool
+) -> None:
+    """Start everything on this machine and print the address."""
+    release = _detach() if detach else None
+    from infra.stack import (
+        up as stack,
+    )  # slow to import (database and broker clients): no other command pays for it
+
+    console = Console(highlight=False)
+    data = data.resolve()
+
+    def report(what: Part | Step, seconds: float) -> None:
+        address = f"127.0.0.1:{what.port}" if isinstance(what, Part) and what.port else ""
+        console.print(f"[green]✓[/] {what.title:<16} ready in {seconds:4.1f} s  [dim]{address}[/]")
+
+    def on_ready(seconds: float) -> None:
+        console.print(f"Chorus is ready after {seconds:.1f} s: [bold]{config.url}[/]")
+        if release is not None:
+            release(config.logs / "up.log")
+
+    try:
+        config = StackConfig.from_env(os.environ, data, agent, model, gateways)
+        stack.check_folder(data)
+        with states.held(data):
+            killed = asyncio.run(stack.run(config, processes=not infrastructure, report=report, on_ready=on_ready))
+    except states.AlreadyRunning:
+        running = states.read(data)
+        console.print(f"Chorus is running already: {running.url if running else data}")
+    except (StackError, BadSetting) as error:
+        raise click.ClickException(str(error)) from error
+    else:
+        console.print(f"Stopped; had to be killed: {', '.join(killed)}." if killed else "Stopped.")
+
+
+def _detach() -> Callable[[Path], None]:
+    """Go on as a background process, while the calling one waits for it to be ready or to end.
+
+    Returns:
+        to be called when ready: sends what is printed from then on to this file, and lets the waiting process end.
+    """
+    waiting, ready = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(ready)
+        try:
+            if os.read(waiting, 1):
+                os._exit(0)
+        except KeyboardInterrupt:
+            os.kill(child, signal.SIGTERM)
+        os._exit(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+    os.close(waiting)
+    os.setsid()
+
+    def release(log: Path) -> None:
+        with log.open("ab") as file, open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        os.write(ready, b"1")
+        os.close(ready)
+
+    return release
+
+
+@main.command()
+@_data
+def down(data: Path) -> None:
+    """Stop what `chorus up` started."""
+    data = data.resolve()
+    state = states.read(data)
+    if state is None:
+        click.echo("Chorus is not running.")
+        return
+    if not states.is_held(data):
+        ended = end_leftovers(state)
+        click.echo(
+            f"Chorus had been killed; {ended} processes that it left were ended." if ended else "Chorus is not running."
+        )
+        return
+    os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while states.is_held(data):
+        if time.monotonic() > deadline:
+            raise click.ClickException(
+                f"Process {state.pid} does not stop: see {data / 'logs'}, or kill -9 {state.pid}."
+            )
+        time.sleep(0.1)
+    click.echo("Stopped.")
+
+
+@main.command()
+@_data
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(data: Path, as_json: bool) -> None:
+    """List each process: what it is, its pid, port and health address, and how it is. Exit code 1 where none runs."""
+    data = data.resolve()
+    state = states.read(data)
+    running = state is not None and states.is_held(data)
+    if as_json:
+        click.echo(json.dumps(_as_json(state) if state and running else {"running": False, "processes": []}, indent=2))
+    elif state and running:
+        Console().print(_as_table(state))
+    else:
+        click.echo("Chorus is not running.")
+    if not running:
+        sys.exit(1)
+
+
+def _as_json(state: states.StackState) -> dict[str, object]:
+    now = time.time()
+    return {
+        "running": True,
+        "ready": state.ready,
+        "pid": state.pid,
+        "url": state.url,
+        "ws_url": state.ws_url,
+        "uptime_s": round(now - state.started, 1),
+        "processes": [
+            {
+                "role": part.role,
+                "name": part.name,
+                "pid": part.pid,
+                "port": part.port or None,
+                "health": part.health,
+                "state": part.state,
+                "uptime_s": round(now - part.since, 1) if part.state == "ready" else 0.0,
+                "restarts": part.restarts,
+                "restarted_at": part.restarted_at,
+                "log": part.log,
+            }
+            for part in state.parts
+        ],
+    }
+
+
+def _as_table(state: states.StackState) -> Table:
+    table = Table(title=f"Chorus at {state.url}, supervised by process {state.pid}", title_justify="left")
+    for column in ("process", "state", "for", "pid", "port", "health", "restarts"):
+        table.add_column(column)
+    colours = {"ready": "green", "restarting": "red"}
+    for part in state.parts:
+        restarts = str(part.restarts)
+        if part.restarted_at:
+            restarts += f", last {time.strftime('%H:%M:%S', time.localtime(part.restarted_at))}"
+        table.add_row(
+            part.name,
+            f"[{colours.get(part.state, 'yellow')}]{part.state}[/]",
+            _duration(time.time() - part.since),
+            str(part.pid or ""),
+            str(part.port or ""),
+            part.health or "",
+            restarts,
+        )
+    return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("role", type=click.Choice(list(PACKAGE_OF)))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(role: str, arguments: tuple[str, ...]) -> None:
+    """Run one process with settings from the environment, such as `chorus run api --routes auth,users`."""
+    os.execv(sys.executable, [sys.executable, "-m", PACKAGE_OF[role], role, *arguments])
+
+
+@main.command()
+@click.option("--create", is_flag=True, help="Make those that are missing.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def topics(create: bool, as_json: bool) -> None:
+    """List the topics: who writes and reads them, and how they are kept."""
+    from schemas.topics import TOPICS
+
+    if create:
+        _create_topics()
+    if as_json:
+        shown = [
+            {
+                "name": t.name,
+                "key": t.key,
+                "owner": t.owner,
+                "writers": t.writers,
+                "readers": t.readers,
+                "partitions": t.partitions,
+                "retention_ms": t.retention_ms,
+                "dead_letters": t.dead_letters,
+            }
+            for t in TOPICS
+        ]
+        click.echo(json.dumps(shown, indent=2))
+    elif not create:
+        table = Table()
+        for column in ("topic", "key", "writers", "readers", "partitions", "kept"):
+            table.add_column(column)
+        for t in TOPICS:
+            kept = "for ever" if t.retention_ms < 0 else f"{t.retention_ms // 86_400_000} days"
+            table.add_row(t.name, t.key, ", ".join(t.writers), ", ".join(t.readers), str(t.partitions), kept)
+        Console().print(table)
+
+
+def _create_topics() -> None:
+    from confluent_kafka import KafkaException
+
+    from infra.kafka import create_topics
+
+    settings = KafkaSettings.from_env(os.environ)
+    try:
+        made = create_topics(settings)
+    except KafkaException as error:
+        raise click.ClickException(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from error
+    click.echo(f"Made {', '.join(made)}." if made else "All topics are there.", err=True)
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only say whether the database is up to date; exit code 1 where it is not.")
+def migrate(check: bool) -> None:
+    """Bring the database's schema up to date."""
+    from infra import migrations
+
+    settings = PostgresSettings.from_env(os.environ)
+    if not check:
+        migrations.migrate(settings)
+        click.echo(f"The database is at {migrations.newest()}.")
+        return
+    current, newest = migrations.current(settings), migrations.newest()
+    click.echo(f"The database is at {current or 'nothing'}, this code at {newest}.")
+    if current != newest:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

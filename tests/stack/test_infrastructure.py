@@ -1,0 +1,64 @@
+"""The parts that everything stands on, real ones."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaProducer
+from confluent_kafka.admin import AdminClient
+
+from infra import redis
+from infra.kafka import read_partition
+from infra.settings import KafkaSettings, RedisSettings
+from schemas.topics import TOPICS
+from tests.running import Stack
+
+
+async def test_every_topic_is_there_with_its_partitions_and_dead_letters(stack: Stack) -> None:
+    """A stack that is up has every topic of the table, and Kafka makes none by itself."""
+    admin = AdminClient({"bootstrap.servers": stack.kafka})
+    topics = (await asyncio.to_thread(admin.list_topics, timeout=10)).topics
+    there = {name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")}
+
+    assert there == {name: t.partitions for t in TOPICS for name in (t.name, t.dead_letters)}
+
+
+async def test_kafka_keeps_what_it_acknowledged(stack: Stack) -> None:
+    """A record that was acknowledged is read back."""
+    producer = AIOKafkaProducer(bootstrap_servers=stack.kafka, acks="all")
+    await producer.start()
+    try:
+        told = await producer.send_and_wait("conversation-events-dlq", b"kept", partition=3)
+    finally:
+        await producer.stop()
+
+    settings = KafkaSettings(stack.kafka)
+    records = read_partition(settings, "conversation-events-dlq", 3, told.offset, told.offset + 1)
+    assert [record.value async for record in records] == [b"kept"]
+
+
+async def test_the_database_is_migrated_and_closed_to_its_superuser(stack: Stack) -> None:
+    """Our user finds the tables; the superuser cannot log in, so nobody can reach files or programs through SQL."""
+    connection = await asyncpg.connect(stack.database_url)
+    try:
+        tables = await connection.fetchval(
+            "SELECT count(*) FROM information_schema.tables WHERE table_name = 'messages'"
+        )
+        is_super = await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    finally:
+        await connection.close()
+
+    assert tables == 1
+    assert is_super is False
+    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
+        await asyncpg.connect(stack.database_url.replace("chorus@", "postgres@"))
+
+
+async def test_redis_answers(stack: Stack) -> None:
+    """Redis keeps a value and gives it back."""
+    client = redis.connect(RedisSettings(stack.redis_url))
+    try:
+        await client.set("test-redis-answers", b"1")
+        assert await client.get("test-redis-answers") == b"1"
+    finally:
+        await client.aclose()

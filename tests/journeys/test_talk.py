@@ -231,13 +231,9 @@ async def test_the_agent_fails(person: Person, online: Socket) -> None:
 async def test_a_conversations_life(person: Person, online: Socket) -> None:
     """Create, rename, archive, restore and delete are seen by every window; archived and deleted ones refuse."""
     conversation = str(uuid4())
-    await online.command(
-        "conversation.create", conversation_id=conversation, project_id=person.project_id, title="A"
-    )
+    await online.command("conversation.create", conversation_id=conversation, project_id=person.project_id, title="A")
     await watch(online, conversation)
-    await online.until(
-        lambda f: f["type"] == "conversation.created" and f["conversation"]["id"] == conversation
-    )
+    await online.until(lambda f: f["type"] == "conversation.created" and f["conversation"]["id"] == conversation)
     await online.command("conversation.update", conversation_id=conversation, title="B")
     renamed = await online.until(lambda f: f["type"] == "conversation.updated")
     assert renamed["conversation"]["title"] == "B"

@@ -56,14 +56,14 @@ class StoredRun(Struct, frozen=True, kw_only=True):
 
 # -- conversations --
 
-_CONVERSATION = """
+CONVERSATION_COLUMNS = """
     id::text AS conversation_id, project_id::text, created_by::text, created_at, updated_at, position, title, archived,
     deleted, agent_id::text, last_question_id::text
 """
 
 # One statement, because rows of two moments would be a state that never was.
 _VIEW = f"""
-SELECT {_CONVERSATION}, (
+SELECT {CONVERSATION_COLUMNS}, (
     SELECT json_agg(
         json_build_object(
             'run_id', id, 'message_id', message_id, 'question_id', question_id, 'user_id', user_id, 'agent', agent,

@@ -1,0 +1,33 @@
+"""Waiting for a dependency that is away: nothing is wrong with the work, so it is neither dropped nor failed."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+"""A dependency that is back is noticed within this, and one that is away is not hammered."""
+
+
+async def patiently(what: str, away: tuple[type[BaseException], ...], work: Callable[[], Awaitable[T]]) -> T:
+    """Do `work`, again and again with growing pauses while it raises one of `away`. `what` is for the log.
+
+    The work must be safe to repeat: it may have been done although it raised.
+    """
+    pause = FIRST_PAUSE_S
+    while True:
+        try:
+            return await work()
+        except away as error:
+            if pause == FIRST_PAUSE_S:
+                log.warning("waiting for a dependency", dependency=what, error=repr(error))
+        # Spread, so that all who wait do not come back in one moment.
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # guards no secret
+        pause = min(pause * 2, LONGEST_PAUSE_S)

@@ -1,0 +1,309 @@
+"""Writes what happened to PostgreSQL: `python -m streams history`."""
+
+import asyncio
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
+from prometheus_client import Counter
+
+from infra import postgres
+from infra.history import CONVERSATION_COLUMNS
+from infra.kafka import end_offsets, read_partition, topic_ids
+from infra.keyring import Keyring
+from infra.patience import patiently
+from infra.process import Process
+from infra.process import run as run_process
+from infra.settings import KafkaSettings, PostgresSettings, ProcessSettings, SealingSettings
+from schemas import events
+from schemas.contract import InvalidRecord
+from schemas.conversation import ConversationView
+from schemas.sealing import CannotUnseal
+from schemas.topics import CONVERSATION_EVENTS
+from streams.intake import Delivery, Intake, IntakeSettings
+from streams.projections.history import RUNS, Rows, RunRow, Unfit, run_ids
+from streams.projections.opened import Opened, opened, owners
+
+SINK = "history"
+
+BEHIND_BATCH = 2_000
+"""Records in a transaction while the sink catches up by itself: nobody waits for the first of them."""
+
+BEHIND_AT_ONCE = 3
+"""Partitions that catch up at once: while PostgreSQL writes for one, this process prepares the next."""
+
+LAST_POSITION = 2**63 - 1
+"""The highest position that PostgreSQL can hold."""
+
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+log = structlog.get_logger(__name__)
+
+_stored = Counter("chorus_history_records_total", "Records stored in PostgreSQL")
+_unfit = Counter("chorus_history_unfit_total", "Records that did not fit the tables, kept in unfit_facts")
+
+
+class SinkAhead(RuntimeError):
+    """The sink has stored more of a partition than there is: the topic's log was cut back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A record on its way to the tables, or why its texts cannot be opened."""
+
+    record: events.ConversationAdvanced
+    partition: int
+    offset: int
+    opened: Opened | CannotUnseal
+
+
+class HistorySink:
+    """Stores records in batches: a batch, and how far it reaches in its partitions, are one transaction.
+
+    What is stored counts, whatever the group's offsets say: what is below `sink_offsets` is skipped, and what the
+    group has passed and the tables do not have (a restored backup, a new database) is read again.
+    """
+
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", keyring: Keyring, kafka: KafkaSettings, topic_id: str
+    ) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._kafka = kafka
+        self._topic_id = topic_id
+
+    async def assigned(self, partitions: Mapping[int, int]) -> None:
+        """Find out how far each partition is stored, and catch up with where the group stands.
+
+        Raises:
+            SinkAhead: see there.
+        """
+        stored = await patiently("PostgreSQL", postgres.AWAY, lambda: self._open(list(partitions)))
+        ends = await patiently(
+            "Kafka", (KafkaError, OSError), lambda: end_offsets(self._kafka, CONVERSATION_EVENTS.topic, set(partitions))
+        )
+        for partition, offset in stored.items():
+            if offset > ends[partition]:
+                raise SinkAhead(
+                    f"history has stored {CONVERSATION_EVENTS.topic} partition {partition} up to offset {offset}, but "
+                    f"the partition ends at {ends[partition]}: its log was cut back. Restore the log, or rebuild "
+                    "history from the log as it is (chorus replay history)."
+                )
+        limit = asyncio.Semaphore(BEHIND_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for partition, offset in partitions.items():
+                if stored[partition] < offset:
+                    group.create_task(self._catch_up(limit, partition, stored[partition], offset))
+
+    async def revoked(self, partitions: Set[int]) -> None:
+        """Nothing is kept between batches."""
+
+    async def handle_batch(self, deliveries: Sequence[Delivery[events.ConversationAdvanced]]) -> None:
+        """Store a batch, however long PostgreSQL is away."""
+        await self._handle([(d.event, d.partition, d.offset) for d in deliveries])
+
+    async def _handle(self, records: Sequence[tuple[events.ConversationAdvanced, int, int]]) -> None:
+        async def work() -> None:
+            await self._store(await self._opened(records))
+
+        await patiently("PostgreSQL", postgres.AWAY, work)
+        _stored.inc(len(records))
+
+    async def _open(self, partitions: list[int]) -> dict[int, int]:
+        # A row that is there can be locked: two processes that both believe to own a partition then take turns.
+        await self._pool.execute(
+            """
+            INSERT INTO sink_offsets (sink, topic_id, partition, next_offset)
+            SELECT $1, $2, unnest($3::integer[]), 0 ON CONFLICT DO NOTHING
+            """,
+            SINK,
+            self._topic_id,
+            partitions,
+        )
+        found = await self._pool.fetch(
+            "SELECT partition, next_offset FROM sink_offsets WHERE sink = $1 AND topic_id = $2 AND partition = ANY($3)",
+            SINK,
+            self._topic_id,
+            partitions,
+        )
+        return {row["partition"]: row["next_offset"] for row in found}
+
+    async def _catch_up(self, limit: asyncio.Semaphore, partition: int, start: int, end: int) -> None:
+        async with limit:
+            log.info("catching up", partition=partition, start=start, end=end)
+            batch: list[tuple[events.ConversationAdvanced, int, int]] = []
+            async for record in read_partition(self._kafka, CONVERSATION_EVENTS.topic, partition, start, end):
+                try:
+                    event, _ = CONVERSATION_EVENTS.decode(record.value, record.headers)
+                except InvalidRecord as error:
+                    log.warning(
+                        "unreadable record skipped", partition=partition, offset=record.offset, error=str(error)
+                    )
+                    continue
+                batch.append((event, partition, record.offset))
+                if len(batch) == BEHIND_BATCH:
+                    await self._handle(batch)
+                    batch = []
+            if batch:
+                await self._handle(batch)
+
+    async def _opened(self, records: Sequence[tuple[events.ConversationAdvanced, int, int]]) -> list[_Item]:
+        wanted: set[str] = set()
+        for record, _, _ in records:
+            try:
+                wanted.update(owners(record))
+            except CannotUnseal:
+                pass  # said again below, where it is kept
+        keys = await self._keyring.keys(wanted)
+        items = []
+        for record, partition, offset in records:
+            content: Opened | CannotUnseal
+            try:
+                content = opened(record, keys)
+            except CannotUnseal as error:
+                content = error
+            items.append(_Item(record, partition, offset, content))
+        return items
+
+    async def _store(self, items: list[_Item]) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            partitions = sorted({item.partition for item in items})
+            found = await connection.fetch(
+                """
+                SELECT partition, next_offset FROM sink_offsets
+                WHERE sink = $1 AND topic_id = $2 AND partition = ANY($3) ORDER BY partition FOR UPDATE
+                """,
+                SINK,
+                self._topic_id,
+                partitions,
+            )
+            stored = {row["partition"]: row["next_offset"] for row in found}
+            items = [item for item in items if item.offset >= stored[item.partition]]
+            if items:
+                await self._write(connection, items)
+                reached = {item.partition: item.offset + 1 for item in items}
+                await connection.execute(
+                    """
+                    UPDATE sink_offsets SET next_offset = reached.next_offset, updated_at = now()
+                    FROM unnest($3::integer[], $4::bigint[]) AS reached (partition, next_offset)
+                    WHERE sink = $1 AND topic_id = $2 AND sink_offsets.partition = reached.partition
+                    """,
+                    SINK,
+                    self._topic_id,
+                    list(reached),
+                    list(reached.values()),
+                )
+
+    async def _write(self, connection: "Connection", items: list[_Item]) -> None:
+        """Store records; halve them again and again around one that does not fit, and keep that as it came."""
+        try:
+            async with connection.transaction():
+                await self._fold(connection, items)
+        except (Unfit, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            unfit: Exception = error
+        except asyncpg.InterfaceError as error:
+            if not isinstance(error, ValueError):  # else a value that no PostgreSQL type can hold
+                raise
+            unfit = error
+        else:
+            return
+        if len(items) == 1:
+            await self._put_aside(connection, items[0], unfit)
+            return
+        middle = len(items) // 2
+        await self._write(connection, items[:middle])
+        await self._write(connection, items[middle:])
+
+    async def _fold(self, connection: "Connection", items: list[_Item]) -> None:
+        rows = Rows(*await _load(connection, [item.record for item in items]))
+        odd: list[tuple[_Item, str]] = []
+        for item in items:
+            if rows.has(item.record):
+                continue
+            if isinstance(item.opened, CannotUnseal):
+                raise Unfit(str(item.opened))
+            if (what := rows.fold(item.opened)) is not None:
+                odd.append((item, what))
+        for table, values in rows.writes():
+            if values:
+                await connection.execute(table.write(), *zip(*values, strict=True))
+        for item, what in odd:
+            await self._note(connection, item, what)
+
+    async def _put_aside(self, connection: "Connection", item: _Item, error: Exception) -> None:
+        """Keep a record that does not fit. Later ones of its conversation go on behind it."""
+        await self._note(connection, item, str(error))
+        await connection.execute(
+            "UPDATE conversations SET position = $2 WHERE id = $1 AND position < $2",
+            item.record.conversation_id,
+            min(item.record.position, LAST_POSITION),
+        )
+
+    async def _note(self, connection: "Connection", item: _Item, error: str) -> None:
+        _unfit.inc()
+        log.error(
+            "record does not fit the tables",
+            conversation_id=item.record.conversation_id,
+            position=item.record.position,
+            partition=item.partition,
+            offset=item.offset,
+            error=error,
+        )
+        await connection.execute(
+            """
+            INSERT INTO unfit_facts (topic_id, partition, record_offset, record, error) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT DO NOTHING
+            """,
+            self._topic_id,
+            item.partition,
+            item.offset,
+            events.encode_advanced(item.record).decode(),
+            error.replace("\0", ""),
+        )
+
+
+async def _load(
+    connection: "Connection", records: list[events.ConversationAdvanced]
+) -> tuple[dict[str, ConversationView], dict[str, RunRow]]:
+    """The rows that these records touch, the conversations' locked until the end of the transaction."""
+    conversations = await connection.fetch(
+        f"SELECT {CONVERSATION_COLUMNS} FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        list({record.conversation_id for record in records}),
+    )
+    touched = run_ids(records)
+    runs = await connection.fetch(f"SELECT {_RUN_ROW} FROM runs WHERE id = ANY($1)", list(touched)) if touched else []
+    return (
+        {row["conversation_id"]: ConversationView(**row) for row in conversations},
+        {row["id"]: RunRow(*row) for row in runs},
+    )
+
+
+_RUN_ROW = ", ".join(f"{n}::text" if kind in ("uuid", "jsonb") else n for n, kind in RUNS.columns.items())
+
+
+def main(env: Mapping[str, str]) -> None:
+    """Run the history sink with settings from the environment."""
+    settings = ProcessSettings.from_env(env, "history")
+    kafka = KafkaSettings.from_env(env)
+    postgres_settings = PostgresSettings.from_env(env)
+    sealing = SealingSettings.from_env(env)
+
+    async def work(process: Process) -> None:
+        ids = await patiently("Kafka", (KafkaException,), lambda: topic_ids(kafka, [CONVERSATION_EVENTS.topic]))
+        async with await postgres.connect(postgres_settings) as pool:
+            sink = HistorySink(pool, Keyring(pool, sealing), kafka, ids[CONVERSATION_EVENTS.topic])
+            intake = Intake(
+                IntakeSettings(topic=CONVERSATION_EVENTS.topic, group="history", instance=settings.instance),
+                kafka,
+                CONVERSATION_EVENTS,
+                sink,
+            )
+            process.not_ready = intake.not_ready
+            await intake.run(process.stopping)
+
+    run_process("history", settings, work)

@@ -28,7 +28,10 @@ export default {
       },
       maxWidth: { column: "46rem" },
       keyframes: {
-        rise: { from: { opacity: "0", transform: "translateY(6px)" }, to: { opacity: "1", transform: "none" } },
+        rise: {
+          from: { opacity: "0", transform: "translateY(6px)" },
+          to: { opacity: "1", transform: "none" },
+        },
         glow: { "0%, 100%": { opacity: "0.35" }, "50%": { opacity: "1" } },
       },
       animation: { rise: "rise 180ms ease-out", glow: "glow 1.4s ease-in-out infinite" },

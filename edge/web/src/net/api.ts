@@ -45,7 +45,10 @@ interface Call {
 /** Longer than the server itself waits for anything (5 s). */
 const PATIENCE_MS = 15_000;
 
-async function call<T>(path: string, { method = "GET", body, token, keepalive = false }: Call = {}): Promise<T> {
+async function call<T>(
+  path: string,
+  { method = "GET", body, token, keepalive = false }: Call = {},
+): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token !== undefined) headers.Authorization = `Bearer ${token}`;
@@ -63,8 +66,14 @@ async function call<T>(path: string, { method = "GET", body, token, keepalive = 
     throw new ApiError(0, "unreachable");
   }
   const problem = (await response.json().catch(() => ({}))) as Problem;
-  const fields = (problem.errors ?? []).map((one) => `${one.field ?? ""}${one.pointer ?? ""}${String(one.loc ?? "")}`);
-  throw new ApiError(response.status, problem.code ?? (response.status >= 500 ? "unavailable" : "internal"), fields);
+  const fields = (problem.errors ?? []).map(
+    (one) => `${one.field ?? ""}${one.pointer ?? ""}${String(one.loc ?? "")}`,
+  );
+  throw new ApiError(
+    response.status,
+    problem.code ?? (response.status >= 500 ? "unavailable" : "internal"),
+    fields,
+  );
 }
 
 export const config = () => call<Config>("/v1/config");
@@ -97,9 +106,12 @@ export function conversations(token: string, projectId: string, archived: boolea
 /** The messages before `before`, oldest first. */
 export function messagesBefore(token: string, conversationId: string, before: string, limit: number) {
   const query = new URLSearchParams({ before, limit: String(limit) });
-  return call<{ data: (Message & { cursor: string })[] }>(`/v1/conversations/${conversationId}/messages?${query}`, {
-    token,
-  });
+  return call<{ data: (Message & { cursor: string })[] }>(
+    `/v1/conversations/${conversationId}/messages?${query}`,
+    {
+      token,
+    },
+  );
 }
 
 /** `keepalive` lets it go out while the page is being closed. */

@@ -96,7 +96,7 @@ export class ChatClient {
 
   private async connect(): Promise<void> {
     const config = await this.eventually(() => api.config());
-    if (config === null) return;
+    if (config === null || this.stopped) return;
     const url = config.ws_url || `${location.origin.replace(/^http/, "ws")}/v1/ws`;
     this.connection = new Connection(url, {
       token: () => this.session.token(),
@@ -129,14 +129,17 @@ export class ChatClient {
 
   private renewLater(): void {
     window.clearTimeout(this.renewTimer);
-    this.renewTimer = window.setTimeout(async () => {
-      try {
-        await this.connection?.request({ type: "token.refresh", token: await this.session.token() });
-      } catch (error) {
-        if (error instanceof SignedOut) return;
-      }
-      if (!this.stopped) this.renewLater();
-    }, Math.max(this.session.renewIn(), 10_000));
+    this.renewTimer = window.setTimeout(
+      async () => {
+        try {
+          await this.connection?.request({ type: "token.refresh", token: await this.session.token() });
+        } catch (error) {
+          if (error instanceof SignedOut) return;
+        }
+        if (!this.stopped) this.renewLater();
+      },
+      Math.max(this.session.renewIn(), 10_000),
+    );
   }
 
   private dispatch(action: Action): void {
@@ -206,11 +209,15 @@ export class ChatClient {
     if (this.link.get().phase !== "online") return; // The greeting resumes it.
     this.subscribing.add(id);
     try {
-      const reply = await this.connection?.request<SubscribeReply>({ type: "subscribe", ...resumePoint(id, thread) });
+      const reply = await this.connection?.request<SubscribeReply>({
+        type: "subscribe",
+        ...resumePoint(id, thread),
+      });
       if (reply !== undefined) this.dispatch({ type: "subscribed", id, reply });
     } catch (error) {
       if (!(error instanceof Refused)) return;
-      if (error.error.retryable) this.later(error.error.retry_after_ms ?? RETRY_MS, () => void this.subscribe(id));
+      if (error.error.retryable)
+        this.later(error.error.retry_after_ms ?? RETRY_MS, () => void this.subscribe(id));
       else this.dispatch({ type: "unavailable", id });
     } finally {
       this.subscribing.delete(id);
@@ -238,7 +245,8 @@ export class ChatClient {
     const page = await this.eventually(async () =>
       api.messagesBefore(await this.session.token(), id, oldest.id, PAGE),
     );
-    if (page !== null) this.dispatch({ type: "older", id, messages: page.data, more: page.data.length === PAGE });
+    if (page !== null)
+      this.dispatch({ type: "older", id, messages: page.data, more: page.data.length === PAGE });
   }
 
   // -- messages -------------------------------------------------------------------------------------------------
@@ -249,7 +257,8 @@ export class ChatClient {
     const content = sanitised(text);
     if (conversationId === null && projectId === null) return null;
     const id = conversationId ?? newId();
-    const opens = conversationId === null && projectId !== null ? { projectId, title: titleFrom(content) } : null;
+    const opens =
+      conversationId === null && projectId !== null ? { projectId, title: titleFrom(content) } : null;
     const entry: Outgoing = {
       clientMessageId: newId(),
       conversationId: id,
@@ -268,7 +277,13 @@ export class ChatClient {
 
   /** Send again what was refused: the refusal was final for its id. */
   resend(entry: Outgoing): void {
-    const again: Outgoing = { ...entry, clientMessageId: newId(), status: "waiting", messageId: null, code: null };
+    const again: Outgoing = {
+      ...entry,
+      clientMessageId: newId(),
+      status: "waiting",
+      messageId: null,
+      code: null,
+    };
     this.dispatch({ type: "withdrawn", clientMessageId: entry.clientMessageId });
     this.dispatch({ type: "written", entry: again });
     this.flush();
@@ -367,7 +382,10 @@ export class ChatClient {
   }
 
   /** Shown at once, taken back where the server refuses. */
-  private async change(id: string, change: Partial<Pick<Conversation, "archived">> & { title?: string }): Promise<void> {
+  private async change(
+    id: string,
+    change: Partial<Pick<Conversation, "archived">> & { title?: string },
+  ): Promise<void> {
     const before = this.chat.get().conversations[id];
     if (before === undefined) return;
     this.dispatch({ type: "changed", id, change });
@@ -400,7 +418,8 @@ export class ChatClient {
       await this.ask({ type: "conversation.delete", conversation_id: id });
       this.dispatch({ type: "removed", id });
     } catch (error) {
-      if (error instanceof Refused && error.error.code === "not_found") this.dispatch({ type: "removed", id });
+      if (error instanceof Refused && error.error.code === "not_found")
+        this.dispatch({ type: "removed", id });
       else {
         this.dispatch({ type: "removing", id, removing: false });
         this.complain(error);
@@ -461,7 +480,9 @@ export class ChatClient {
           this.notify("error", null, code);
           return null;
         }
-        await new Promise((resolve) => this.later(Math.min(RETRY_MS * 2 ** failures, 15_000), () => resolve(null)));
+        await new Promise((resolve) =>
+          this.later(Math.min(RETRY_MS * 2 ** failures, 15_000), () => resolve(null)),
+        );
       }
     }
     return null;

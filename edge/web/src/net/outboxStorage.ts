@@ -20,7 +20,8 @@ export function save(userId: string, before: readonly Outgoing[], after: readonl
   for (const entry of after) {
     if (!worthKeeping(entry)) continue;
     kept.add(entry.clientMessageId);
-    if (!before.includes(entry)) localStorage.setItem(prefix(userId) + entry.clientMessageId, JSON.stringify(entry));
+    if (!before.includes(entry))
+      localStorage.setItem(prefix(userId) + entry.clientMessageId, JSON.stringify(entry));
   }
   for (const { clientMessageId } of before) {
     if (!kept.has(clientMessageId)) localStorage.removeItem(prefix(userId) + clientMessageId);

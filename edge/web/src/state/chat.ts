@@ -94,7 +94,11 @@ export function reduce(chat: Chat, action: Action): Chat {
       return onEntry(chat, clientMessageId, (one) => ({ ...one, status: "sent", messageId, code: null }));
     }
     case "refused":
-      return onEntry(chat, action.clientMessageId, (one) => ({ ...one, status: "refused", code: action.code }));
+      return onEntry(chat, action.clientMessageId, (one) => ({
+        ...one,
+        status: "refused",
+        code: action.code,
+      }));
     case "withdrawn":
       return { ...chat, outbox: chat.outbox.filter((one) => one.clientMessageId !== action.clientMessageId) };
     case "stopping":
@@ -232,7 +236,11 @@ function onEntry(chat: Chat, clientMessageId: string, change: (entry: Outgoing) 
   };
 }
 
-function flagged(flags: Readonly<Record<string, true>>, id: string, on: boolean): Readonly<Record<string, true>> {
+function flagged(
+  flags: Readonly<Record<string, true>>,
+  id: string,
+  on: boolean,
+): Readonly<Record<string, true>> {
   return on ? { ...flags, [id]: true } : without(flags, id);
 }
 

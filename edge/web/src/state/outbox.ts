@@ -21,7 +21,8 @@ export interface Outgoing {
 export function nextToSend(outbox: readonly Outgoing[], inFlight: ReadonlySet<string>): readonly Outgoing[] {
   const first = new Map<string, Outgoing>();
   for (const entry of outbox) {
-    if (entry.status === "waiting" && !first.has(entry.conversationId)) first.set(entry.conversationId, entry);
+    if (entry.status === "waiting" && !first.has(entry.conversationId))
+      first.set(entry.conversationId, entry);
   }
   return [...first.values()].filter((entry) => !inFlight.has(entry.conversationId));
 }

@@ -80,7 +80,13 @@ function extended(run: Run, delta: Delta): Run {
 
 export function finish(
   run: Run,
-  end: { attempt: number; last_seq: number; status: string; finish_reason: FinishReason; error?: RunError | null },
+  end: {
+    attempt: number;
+    last_seq: number;
+    status: string;
+    finish_reason: FinishReason;
+    error?: RunError | null;
+  },
 ): Run {
   if (!isOpen(run)) return run;
   const last = end.attempt > run.attempt ? begin(run, end.attempt) : run;
@@ -98,7 +104,8 @@ export function merge(known: Run | undefined, snapshot: RunSnapshot): Run {
   const run = known ?? newRun(snapshot.run_id, snapshot.message_id, snapshot.question_id ?? null);
   if (!isOpen(run)) return run;
   const status = statusOf(snapshot.status);
-  const read = snapshot.attempt > 0 ? applyDelta(begin({ ...run, hole: false }, snapshot.attempt), snapshot) : run;
+  const read =
+    snapshot.attempt > 0 ? applyDelta(begin({ ...run, hole: false }, snapshot.attempt), snapshot) : run;
   return {
     ...read,
     questionId: run.questionId ?? snapshot.question_id ?? null,

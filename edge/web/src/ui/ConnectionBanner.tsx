@@ -1,0 +1,78 @@
+import { type ReactNode, useEffect, useState } from "react";
+import { useText } from "../i18n/context";
+import type { Link } from "../net/connection";
+
+/** A short interruption is nobody's business. */
+const PATIENCE_MS = 700;
+const BACK_MS = 2_000;
+
+type Shown = "nothing" | "trouble" | "back";
+
+export function ConnectionBanner({ link, onAgain }: { link: Link; onAgain(): void }) {
+  const text = useText();
+  const [shown, setShown] = useState<Shown>("nothing");
+  const [offline, setOffline] = useState(!navigator.onLine);
+
+  useEffect(() => {
+    const changed = () => setOffline(!navigator.onLine);
+    window.addEventListener("online", changed);
+    window.addEventListener("offline", changed);
+    return () => {
+      window.removeEventListener("online", changed);
+      window.removeEventListener("offline", changed);
+    };
+  }, []);
+
+  const up = link.phase === "online";
+  useEffect(() => {
+    if (up) {
+      setShown((before) => (before === "trouble" ? "back" : "nothing"));
+      const timer = window.setTimeout(() => setShown("nothing"), BACK_MS);
+      return () => window.clearTimeout(timer);
+    }
+    const timer = window.setTimeout(() => setShown("trouble"), PATIENCE_MS);
+    return () => window.clearTimeout(timer);
+  }, [up]);
+
+  return (
+    <div
+      className="pointer-events-none absolute inset-x-0 top-14 z-20 flex justify-center px-4"
+      role="status"
+    >
+      {link.phase === "stopped" ? (
+        <Pill tone="bg-danger-soft text-danger" state="stopped">
+          {link.code === 4504
+            ? text.link.crowded
+            : link.code === 4500 || link.code === 4503
+              ? text.link.session
+              : text.link.stopped}
+          <button type="button" className="font-semibold underline underline-offset-2" onClick={onAgain}>
+            {text.link.again}
+          </button>
+        </Pill>
+      ) : shown === "trouble" ? (
+        <Pill tone="bg-warn-soft text-warn" state={offline ? "offline" : "reconnecting"}>
+          <i className="h-2 w-2 animate-glow rounded-full bg-current" aria-hidden="true" />
+          {offline ? text.link.offline : text.link.reconnecting}
+          <span className="hidden opacity-80 sm:inline">{text.link.offlineNote}</span>
+        </Pill>
+      ) : shown === "back" ? (
+        <Pill tone="bg-accent-soft text-accent" state="back">
+          {text.link.back}
+        </Pill>
+      ) : null}
+    </div>
+  );
+}
+
+function Pill({ tone, state, children }: { tone: string; state: string; children: ReactNode }) {
+  return (
+    <div
+      data-testid="connection-banner"
+      data-state={state}
+      className={`pointer-events-auto flex animate-rise items-center gap-2.5 rounded-full px-4 py-1.5 text-sm font-medium shadow-card ${tone}`}
+    >
+      {children}
+    </div>
+  );
+}

@@ -1,0 +1,137 @@
+import {
+  type RefObject,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
+import type { Store } from "../state/store";
+
+export function useStore<T>(store: Store<T>): T {
+  return useSyncExternalStore(store.subscribe, store.get);
+}
+
+export function useMedia(query: string): boolean {
+  const [media] = useState(() => window.matchMedia(query));
+  return useSyncExternalStore(
+    useCallback(
+      (changed) => {
+        media.addEventListener("change", changed);
+        return () => media.removeEventListener("change", changed);
+      },
+      [media],
+    ),
+    () => media.matches,
+  );
+}
+
+/** The conversation in the address, after the #: any server can serve it, and reload and back keep it. */
+export function useRoute(): [string | null, (id: string | null) => void] {
+  const id = useSyncExternalStore(
+    (changed) => {
+      window.addEventListener("hashchange", changed);
+      return () => window.removeEventListener("hashchange", changed);
+    },
+    () => /^#\/c\/([0-9a-f-]{36})$/.exec(location.hash)?.[1] ?? null,
+  );
+  const go = useCallback((next: string | null) => {
+    location.hash = next === null ? "#/" : `#/c/${next}`;
+  }, []);
+  return [id, go];
+}
+
+/** Near enough to the end to mean "at the end", in pixels. */
+const AT_END = 64;
+
+/**
+ * Keep a scrolling box at its end while its content grows, until the person scrolls up; `key` names what is shown,
+ * and another one starts at its end.
+ */
+export function useStickToEnd(key: string | null): {
+  box: RefObject<HTMLDivElement | null>;
+  content: RefObject<HTMLDivElement | null>;
+  away: boolean;
+  toEnd(): void;
+} {
+  const box = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const stuck = useRef(true);
+  const [away, setAway] = useState(false);
+
+  const toEnd = useCallback(() => {
+    stuck.current = true;
+    setAway(false);
+    if (box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, []);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another conversation starts at its end.
+  useLayoutEffect(toEnd, [toEnd, key]);
+
+  useEffect(() => {
+    const scroller = box.current;
+    if (scroller === null || content.current === null) return;
+    let lastTop = scroller.scrollTop;
+    const scrolled = () => {
+      const left = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
+      // Growth moves the end away without anybody scrolling: only a move up lets go.
+      if (scroller.scrollTop < lastTop && left > AT_END) stuck.current = false;
+      else if (left <= AT_END) stuck.current = true;
+      lastTop = scroller.scrollTop;
+      setAway(!stuck.current);
+    };
+    const grown = new ResizeObserver(() => {
+      if (stuck.current) scroller.scrollTop = scroller.scrollHeight;
+    });
+    grown.observe(content.current);
+    grown.observe(scroller);
+    scroller.addEventListener("scroll", scrolled, { passive: true });
+    return () => {
+      grown.disconnect();
+      scroller.removeEventListener("scroll", scrolled);
+    };
+  }, []);
+
+  return { box, content, away, toEnd };
+}
+
+/** How often a growing text is worth setting anew: parsing Markdown costs time with its length. */
+export function pace(length: number): number {
+  if (length < 4_000) return 0;
+  return length < 20_000 ? 100 : 400;
+}
+
+/** `text` as of at most `pace` milliseconds ago while it grows, and exactly `text` when it has stopped. */
+export function usePaced(text: string, growing: boolean): string {
+  const [shown, setShown] = useState(text);
+  const timer = useRef(0);
+  const latest = useRef(text);
+  latest.current = text;
+  const wait = pace(text.length);
+  useEffect(() => {
+    if (!growing || wait === 0 || timer.current !== 0) return;
+    timer.current = window.setTimeout(() => {
+      timer.current = 0;
+      setShown(latest.current);
+    }, wait);
+  });
+  useEffect(() => () => window.clearTimeout(timer.current), []);
+  return growing && wait > 0 && text.startsWith(shown) && shown !== "" ? shown : text;
+}
+
+export function useCopied(): [boolean, (text: string) => void] {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return;
+    const timer = window.setTimeout(() => setCopied(false), 1_600);
+    return () => window.clearTimeout(timer);
+  }, [copied]);
+  const copy = useCallback((text: string) => {
+    navigator.clipboard?.writeText(text).then(
+      () => setCopied(true),
+      () => undefined,
+    );
+  }, []);
+  return [copied, copy];
+}

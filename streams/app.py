@@ -5,6 +5,7 @@ Faust fetches, joins the group and carries records to us. It never acknowledges:
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +15,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import CrashingSupervisor
 from mode.threads import WorkerThread
+
+# Faust names a service's logger after the module of its class, and tells at info level of every step it takes.
+_log = logging.getLogger("faust.chorus")
 
 _FETCH_WAIT_MS = 100
 """Longest wait of a fetch at the broker. Faust hard-codes 1,500, and a partition that had been left out of a fetch, for
@@ -52,6 +56,7 @@ class _DaemonThread(WorkerThread):
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
+    logger = _log
     Worker = _DaemonThread
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
@@ -63,6 +68,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """Commits what our offsets say instead of guessing from acknowledgements and gaps."""
 
+    logger = _log
     app: "App"
     _seen_committed: Mapping[TP, int | None] = {}
 
@@ -119,6 +125,8 @@ class Consumer(driver.Consumer):
 
 
 class Producer(driver.Producer):
+    logger = _log
+
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}  # Faust does so only for its transactions
 
@@ -134,6 +142,7 @@ class App(faust.App):
     Must be made inside the running event loop.
     """
 
+    logger = _log
     consumer: Consumer
 
     def __init__(

@@ -1,13 +1,17 @@
-"""A processor in a process of its own, that writes down what it handled: `python worker.py SETTINGS-AS-JSON`."""
+"""A processor that writes down what it handles: `python -m tests.streams.worker INSTANCE OPTIONS`, OPTIONS as JSON.
+
+Options: `file`, and the settings of the intake other than the instance.
+"""
 
 import asyncio
 import json
 import os
 import random
 import sys
-from collections.abc import Mapping, Set
+import time
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -24,7 +28,7 @@ class Numbered(msgspec.Struct, frozen=True):
 
     type: ClassVar[str] = "chorus.test.numbered.v1"
     n: int
-    work_ms: int = 0
+    work_ms: float = 0
     urgent: bool = False
     unfit: bool = False
 
@@ -33,16 +37,33 @@ def contract(topic: str) -> Contract[Numbered]:
     return Contract(topic, [event_type(Numbered)])
 
 
-class Recorder:
-    """Appends a line per event to one file; several processes may share it."""
+class Journal:
+    """One file, to which any number of workers append a line per event."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self._name = name
+
+    def write(self, what: str, **facts: object) -> None:
+        os.write(self._file, json.dumps({"what": what, "at": time.monotonic(), **facts}).encode() + b"\n")
+
+    def read(self, what: str) -> Iterator[dict[str, Any]]:
+        """The events of one kind in the order in which they happened."""
+        for line in self._path.read_text().splitlines():
+            event = json.loads(line)
+            if event["what"] == what:
+                yield event
+
+
+class Recorder:
+    """Handles `Numbered` records by waiting their time, and writes down everything that it is told."""
+
+    def __init__(self, journal: Journal, worker: str) -> None:
+        self._journal = journal
+        self._worker = worker
 
     def _write(self, what: str, **facts: object) -> None:
-        line = {"worker": self._name, "pid": os.getpid(), "at": asyncio.get_running_loop().time(), "what": what, **facts}
-        os.write(self._file, json.dumps(line).encode() + b"\n")
+        self._journal.write(what, worker=self._worker, **facts)
 
     async def assigned(self, partitions: Mapping[int, int]) -> None:
         self._write("assigned", partitions=dict(partitions))
@@ -64,16 +85,17 @@ class Recorder:
 
 
 def main() -> None:
-    options = json.loads(sys.argv[1])
-    settings = IntakeSettings(**options["intake"])
+    instance, options = sys.argv[1], json.loads(sys.argv[2])
+    journal = Journal(Path(options.pop("file")))
+    settings = IntakeSettings(instance=instance, **options)
+    kafka = KafkaSettings.from_env(os.environ)
 
     async def work(this: Process) -> None:
-        recorder = Recorder(Path(options["file"]), settings.instance)
-        intake = Intake(settings, KafkaSettings(options["bootstrap"]), contract(settings.topic), recorder)
+        intake = Intake(settings, kafka, contract(settings.topic), Recorder(journal, instance))
         this.not_ready = intake.not_ready
         await intake.run(this.stopping)
 
-    process.run("worker", ProcessSettings(instance=settings.instance, log_level=options.get("log", "info")), work)
+    process.run("worker", ProcessSettings.from_env({**os.environ, "CHORUS_INSTANCE": instance}, "worker"), work)
 
 
 if __name__ == "__main__":

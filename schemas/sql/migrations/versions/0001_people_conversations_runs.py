@@ -29,6 +29,7 @@ CREATE TABLE refresh_tokens (
     token_hash bytea NOT NULL UNIQUE,
     issued_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
+    family_expires_at timestamptz NOT NULL,
     used_at timestamptz,
     replaced_by uuid,
     revoked_at timestamptz

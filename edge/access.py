@@ -37,7 +37,7 @@ FROM conversations c JOIN project_members m ON m.project_id = c.project_id AND m
 WHERE c.id = $2::uuid
 """
 _AGENT = """
-SELECT a.id::text, a.version, v.config -> 'context_messages' AS context_messages
+SELECT a.id::text, a.version, (v.config ->> 'context_messages')::integer AS context_messages
 FROM agents a JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version
 WHERE a.project_id = $1::uuid AND a.id = $2::uuid AND a.deleted_at IS NULL
 """
@@ -91,7 +91,7 @@ class Access:
 
         return await self._remembered(("conversation", conversation_id, user_id), look_up)
 
-    async def agent(self, project_id: str, agent_id: str | None | UnsetType) -> AgentRef | None:
+    async def agent(self, project_id: str, agent_id: str | UnsetType | None) -> AgentRef | None:
         """The agent that answers, at its present version.
 
         Args:
@@ -108,7 +108,7 @@ class Access:
             if row is None:
                 return None
             context = row["context_messages"]
-            limits = {} if context is None else {"context_messages": int(context)}
+            limits = {} if context is None else {"context_messages": context}
             return AgentRef(agent_id=row["id"], version=row["version"], **limits)
 
         return await self._remembered(("agent", project_id, wanted), look_up)

@@ -1,0 +1,111 @@
+"""What the routes work with, made once in the process' main and reached through the request."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
+
+import asyncpg
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from redis.asyncio import Redis
+
+from edge.access import Access
+from edge.commands import Commands
+from edge.errors import Refused
+from edge.passwords import Passwords
+from edge.rest.attempts import Attempts
+from edge.rest.settings import RestSettings
+from edge.tokens import Principal, Tokens
+from infra.keyring import Keyring
+from infra.postgres import AWAY
+from schemas.frames import ErrorCode
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+DATABASE_LIMIT_S: Final = 5.0
+"""Seconds for all that one request does in PostgreSQL, waiting for a connection included; then it is away."""
+
+
+@dataclass
+class Log:
+    """What needs Kafka; there once it has been reached for the first time.
+
+    Attributes:
+        epoch: first half of every cursor.
+    """
+
+    commands: Commands
+    epoch: str
+
+
+@dataclass
+class Services:
+    """The clients and rules that routes share."""
+
+    settings: RestSettings
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    redis: Redis
+    keyring: Keyring
+    access: Access
+    tokens: Tokens
+    refresh_secret: bytes
+    passwords: Passwords
+    sign_ups: Attempts
+    failed_sign_ins: Attempts
+    stopping: asyncio.Event
+    log: Log | None = None
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator["Connection"]:
+        """A connection for the length of a block.
+
+        Raises:
+            Refused: `unavailable`, where PostgreSQL is away or does not finish in time.
+        """
+        try:
+            async with asyncio.timeout(DATABASE_LIMIT_S), self.pool.acquire() as connection:
+                yield connection
+        except AWAY as error:
+            raise Refused(ErrorCode.UNAVAILABLE) from error
+
+    def reached(self) -> Log:
+        """What needs Kafka.
+
+        Raises:
+            Refused: `unavailable`, where Kafka has not been reached yet.
+        """
+        if self.log is None:
+            raise Refused(ErrorCode.UNAVAILABLE)
+        return self.log
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+
+_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token.")
+
+
+def _caller(
+    services: ServicesOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal:
+    if credentials is None:
+        raise Refused(ErrorCode.UNAUTHENTICATED)
+    return services.tokens.verify(credentials.credentials)
+
+
+Caller = Annotated[Principal, Depends(_caller)]
+"""Who calls, from a verified access token and nothing else."""
+
+
+def _address(request: Request) -> str:
+    return "" if request.client is None else request.client.host
+
+
+Address = Annotated[str, Depends(_address)]
+"""Where the call comes from; through a trusted proxy, from where it came to that."""

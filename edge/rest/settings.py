@@ -1,0 +1,54 @@
+"""Settings of the REST process alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from infra.settings import BadSetting
+
+ROUTES: Final = ("auth", "users", "projects", "conversations", "messages", "runs", "agents", "config", "page")
+"""What one process may serve; all of it where nothing is chosen."""
+
+
+@dataclass(frozen=True)
+class RestSettings:
+    host: str = "127.0.0.1"
+    port: int = 8080
+    ws_url: str = "ws://127.0.0.1:8081/v1/ws"
+    """Where clients find the WebSocket."""
+    origins: frozenset[str] = frozenset()
+    """Origins of other sites whose pages may call us; ours needs none."""
+    routes: frozenset[str] = frozenset(ROUTES)
+    trusted_proxies: str = ""
+    """Addresses of the proxies whose X-Forwarded-For and -Proto are believed, separated by commas; none by default,
+    for anybody can send such a header."""
+    sign_ups_per_minute: int = 300
+    """From one address, as many at once: a class room behind one address signs up, a script is slowed down."""
+    failed_sign_ins_per_minute: int = 30
+    """From one address, as many at once. A sign-in that succeeds does not count."""
+    web: Path = Path(__file__).parent.parent / "web" / "dist"
+    """The built page."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "RestSettings":
+        routes = frozenset(filter(None, (name.strip() for name in env.get("CHORUS_ROUTES", "").split(","))))
+        if unknown := routes - set(ROUTES):
+            raise BadSetting(f"CHORUS_ROUTES has {', '.join(sorted(unknown))}; there are {', '.join(ROUTES)}")
+        return cls(
+            host=env.get("CHORUS_HTTP_HOST") or cls.host,
+            port=_count(env, "CHORUS_HTTP_PORT", cls.port),
+            ws_url=env.get("CHORUS_WS_URL") or cls.ws_url,
+            origins=frozenset(filter(None, (name.strip() for name in env.get("CHORUS_ORIGINS", "").split(",")))),
+            routes=routes or cls.routes,
+            trusted_proxies=env.get("CHORUS_TRUSTED_PROXIES", ""),
+            sign_ups_per_minute=_count(env, "CHORUS_SIGN_UPS_PER_MINUTE", cls.sign_ups_per_minute),
+            failed_sign_ins_per_minute=_count(env, "CHORUS_FAILED_SIGN_INS_PER_MINUTE", cls.failed_sign_ins_per_minute),
+        )
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal():
+        raise BadSetting(f"{name} is {text!r}: give a whole number")
+    return int(text)

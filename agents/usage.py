@@ -1,0 +1,39 @@
+"""What an answer took: what the provider says, else an estimate that says so."""
+
+from collections.abc import Iterable
+
+from agents.provider import ChatMessage, TokenCount
+from schemas.events import Usage
+
+_BYTES_PER_TOKEN = 4
+_TOKENS_PER_MESSAGE = 4
+"""What a chat template puts around each message."""
+
+
+def estimated_tokens(text: str) -> int:
+    """Roughly how many tokens a text is. Bytes, not characters: what is rare in a tokenizer's data (Vietnamese marks,
+    Chinese characters) takes more of both."""
+    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+
+
+def message_tokens(message: ChatMessage) -> int:
+    return _TOKENS_PER_MESSAGE + estimated_tokens(message.content)
+
+
+def usage_of(said: TokenCount | None, prompt: Iterable[ChatMessage], answer: str, *, began: bool) -> Usage:
+    """The usage of a call.
+
+    Args:
+        said: what the provider counted last, zeros included; nothing is added to it.
+        began: whether the provider gave anything at all; what failed before that took nothing.
+    """
+    if said is not None:
+        return Usage(
+            input_tokens=said.input,
+            output_tokens=said.output,
+            cached_input_tokens=said.cached_input,
+            source="provider",
+        )
+    if not began:
+        return Usage()
+    return Usage(input_tokens=sum(map(message_tokens, prompt)), output_tokens=estimated_tokens(answer))

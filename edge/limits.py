@@ -34,3 +34,7 @@ class Bucket:
             return (1 - self._left) / self._rate.per_s
         self._left -= 1
         return 0.0
+
+    def give_back(self) -> None:
+        """Return one that was taken, and should not count."""
+        self._left = min(self._rate.burst, self._left + 1)

@@ -131,8 +131,10 @@ class LiveWindow:
 _READ = """
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'top', 'base', 'view')
 if not state[1] then return false end
-local base = tonumber(state[3])
-local from = math.max(base, math.min(tonumber(ARGV[1]), tonumber(state[2])))
+local top, base = tonumber(state[2]), tonumber(state[3])
+-- Redis may have lost one key of the two.
+if redis.call('LLEN', KEYS[2]) ~= top - base then return false end
+local from = math.max(base, math.min(tonumber(ARGV[1]), top))
 return {state[1], state[2], from, state[4], redis.call('LRANGE', KEYS[2], from - base, -1)}
 """
 

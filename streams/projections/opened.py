@@ -57,6 +57,20 @@ def opened(record: events.ConversationAdvanced, keys: Mapping[str, DataKey | Non
     return Opened(replace(record, facts=facts), frozenset(gone))
 
 
+def closed(record: events.ConversationAdvanced) -> Opened:
+    """The record as if every key that sealed its texts were destroyed."""
+    gone: set[str] = set()
+    facts = list(record.facts)
+    for n, fact in enumerate(facts):
+        if isinstance(fact, events.MessagePosted):
+            gone.add(fact.message_id)
+            facts[n] = replace(fact, content="")
+        elif isinstance(fact, events.ConversationCreated | events.ConversationUpdated) and fact.title:
+            gone.add(record.conversation_id)
+            facts[n] = replace(fact, title=None)
+    return Opened(replace(record, facts=facts), frozenset(gone))
+
+
 def _text(sealed: str, thing_id: str, keys: Mapping[str, DataKey | None]) -> str | None:
     key = keys[owner_of(sealed)]
     return None if key is None else key.unseal(thing_id, sealed)

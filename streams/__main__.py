@@ -1,0 +1,17 @@
+"""Run one processor: `python -m streams conversations|replies|history|live`, with settings from the environment."""
+
+import os
+import sys
+from importlib import import_module
+
+ROLES = ("conversations", "replies", "history", "live")
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 1 or arguments[0] not in ROLES:
+        sys.exit(f"usage: python -m streams {'|'.join(ROLES)}")
+    # Only this role's module: a process loads, and can reach, no more than it needs.
+    import_module(f"streams.workers.{arguments[0]}").main(os.environ)
+
+
+main(sys.argv[1:])

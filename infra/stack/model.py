@@ -17,8 +17,8 @@ class Model(Part):
         self.port = port
 
     def command(self) -> Command:
-        argv = [sys.executable, "-m", "infra.stack.model_server", str(self.port)]
-        return Command(argv, dict(os.environ), cwd=ROOT)
+        env = os.environ | {"HOST": "127.0.0.1", "PORT": str(self.port)}
+        return Command([sys.executable, "-m", "infra.stack.model_server"], env, cwd=ROOT)
 
     async def ready(self) -> bool:
         return await healthy(self.port, "/health")

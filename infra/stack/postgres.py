@@ -40,7 +40,7 @@ CREATE DATABASE chorus OWNER chorus
 class Postgres(Part):
     role = name = "postgres"
     title = "PostgreSQL"
-    stop_within_s = 2.0
+    stop_within_s = 2.5
     # "Fast shutdown": ends sessions and writes a checkpoint; SIGTERM would wait for the sessions' own end.
     stop_signal = signal.SIGINT
     death_signal = signal.SIGINT

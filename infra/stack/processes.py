@@ -28,7 +28,7 @@ class OurProcess(Part):
     """
 
     # Replies lets answers that are under way finish, gateways spread their goodbyes.
-    stop_within_s = 11.5
+    stop_within_s = 11.0
     # They are made to be killed at any moment; without their Kafka an orderly end would only wait.
     death_signal = signal.SIGKILL
     needs = ("migrations", "topics", "redis")

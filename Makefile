@@ -1,0 +1,90 @@
+# The front door: `make help` lists what there is.
+# Needed beforehand: Linux, Python 3.11+ with venv, make, git. Everything else is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --no-deps
+STAMPS := $(VENV)/.stamps
+WEB := edge/web
+
+# Node and npm of the machine where they are new enough, else those of the wheel in .venv.
+NODE_PATH := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || echo $(CURDIR)/$(BIN):)
+WEB_SOURCES := $(shell find $(WEB) -type f -not -path '$(WEB)/node_modules/*' -not -path '$(WEB)/dist/*' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status test test-faults lint format bench browser clean-data
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/package $(STAMPS)/kafka $(if $(wildcard $(WEB)/package.json),$(WEB)/dist/index.html) ## Install everything that is missing or older than its lock
+
+up: setup ## Start Chorus on this machine (OPTIONS="--detach", see `.venv/bin/chorus up --help`)
+	@$(BIN)/chorus up $(OPTIONS)
+
+down: ## Stop it
+	@test ! -x $(BIN)/chorus || $(BIN)/chorus down
+
+status: ## Say what runs
+	@$(BIN)/chorus status
+
+test: setup browser lint ## Run all tests but the slow ones below
+	$(BIN)/python -m pytest tests --ignore=tests/faults --ignore=tests/benchmarks
+
+test-faults: setup ## Kill every process in mid-answer, and look at what is left
+	$(BIN)/python -m pytest tests/faults
+
+lint: setup ## Style, types, and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+ifneq ($(wildcard $(WEB)/package.json),)
+	cd $(WEB) && PATH="$(NODE_PATH)$$PATH" npm run --silent lint
+endif
+
+format: setup ## Rewrite the sources in the common style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup ## Measure, and print the figures of docs/performance.md
+	$(BIN)/python -m tests.benchmarks
+
+browser: setup ## See that there is a browser for the tests
+	@$(BIN)/python -m infra.stack.browser
+
+clean-data: down ## Remove all data: accounts, conversations, secrets, logs
+	rm -rf .chorus
+
+# -- what setup is made of; each stamp says when its lock was last installed --------------------------------------
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=python3.12."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv)."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dependencies: infra/locks/dev.txt infra/locks/model.txt | $(STAMPS)/venv
+	$(PIP) --require-hashes -r infra/locks/dev.txt
+	$(PIP) --require-hashes -r infra/locks/model.txt
+	@touch $@
+
+# The build backend comes from the lock, so nothing is downloaded that no lock names.
+$(STAMPS)/package: setup.cfg pyproject.toml $(STAMPS)/dependencies
+	$(PIP) --quiet --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/kafka: infra/locks/kafka.txt $(STAMPS)/package
+	$(BIN)/python -m infra.stack.jars
+	@touch $@
+
+$(STAMPS)/web: $(WEB)/package-lock.json $(STAMPS)/dependencies
+	cd $(WEB) && PATH="$(NODE_PATH)$$PATH" npm ci --no-audit --no-fund
+	@touch $@
+
+$(WEB)/dist/index.html: $(WEB_SOURCES) $(STAMPS)/web
+	cd $(WEB) && PATH="$(NODE_PATH)$$PATH" npm run --silent build
+	@touch $@

@@ -167,7 +167,7 @@ def _send(state: State, command: events.SendMessage, now: datetime) -> _Decided:
         if known.digest != command.digest:
             return _mismatch(state, command)
         owed = run_id in view.runs or run_id in state.ended
-        return [], replace(_ask_again(view, run_id), run_id=run_id if owed else None)
+        return [], Outcome(run_id=run_id if owed else None)
     if (code := state.rejected.get(command.message_id)) is not None:
         return _refused(code)
     if command.project_id != view.project_id:
@@ -181,9 +181,7 @@ def _send(state: State, command: events.SendMessage, now: datetime) -> _Decided:
         facts += _cut(cut, keep=command.when_busy == "interrupt")
     if command.agent is not None:
         facts += _owe(state, run_id, command.message_id, command.user_id, command.agent, front=cut is not None)
-    return facts, Outcome(
-        stop=None if cut is None else cut.run_id, run_id=None if command.agent is None else run_id
-    )
+    return facts, Outcome(stop=None if cut is None else cut.run_id, run_id=None if command.agent is None else run_id)
 
 
 def _not_now(view: ConversationView, command: events.SendMessage) -> ErrorCode | None:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Generic, TypeVar
 
 from streams.lanes import Lanes
@@ -40,7 +41,7 @@ class Work(ABC, Generic[T]):
     def start(self, work: Awaitable[None], ended: Callable[[], None]) -> None:
         """Run this at once, past every turn and limit; `ended` is called only if it returns."""
         task = asyncio.ensure_future(work)
-        self._running[task] = asyncio.get_running_loop().time()
+        self._running[task] = monotonic()
         task.add_done_callback(partial(self._settle, ended))
 
     def _settle(self, ended: Callable[[], None], task: asyncio.Future[None]) -> None:
@@ -61,7 +62,7 @@ class Work(ABC, Generic[T]):
     def oldest_s(self) -> float:
         """For how many seconds the longest-running one has been running; 0 when none is."""
         for started in self._running.values():  # in the order in which they were started
-            return asyncio.get_running_loop().time() - started
+            return monotonic() - started
         return 0.0
 
     async def drain(self, within_s: float) -> None:

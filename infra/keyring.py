@@ -28,7 +28,11 @@ class Keyring:
         self._master = AESGCM(settings.master_key)
         self._known: dict[str, tuple[float, DataKey | None]] = {}
 
-    async def create(self, connection: "asyncpg.Connection[asyncpg.Record]", user_id: str) -> DataKey:
+    async def create(
+        self,
+        connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
+        user_id: str,
+    ) -> DataKey:
         """Make a new person's key, in the transaction that makes the person."""
         key = os.urandom(KEY_BYTES)
         nonce = os.urandom(_NONCE_BYTES)

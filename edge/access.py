@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 from msgspec import UNSET, UnsetType
@@ -18,6 +18,8 @@ from edge.errors import Refused
 from infra.postgres import AWAY
 from schemas.events import AgentRef
 from schemas.frames import ErrorCode
+
+T = TypeVar("T")
 
 FRESH_S: Final = 3.0
 """Seconds that something found is used without asking again."""
@@ -125,14 +127,15 @@ class Access:
         """Ask again next time: this process has just changed it."""
         self._known.pop(("conversation", conversation_id, user_id), None)
 
-    async def _remembered(self, key: tuple[str, ...], look_up: Callable[[], Awaitable[Any]]) -> Any:
+    async def _remembered(self, key: tuple[str, ...], look_up: Callable[[], Awaitable[T | None]]) -> T:
         known = self._known.get(key)
         if known is None or known[0] <= self._now():
             known = await self._ask(key, known, look_up)
         self._known.move_to_end(key)
-        if known[1] is None:
+        found: T | None = known[1]
+        if found is None:
             raise Refused(ErrorCode.NOT_FOUND)
-        return known[1]
+        return found
 
     async def _ask(
         self, key: tuple[str, ...], known: tuple[float, Any] | None, look_up: Callable[[], Awaitable[Any]]

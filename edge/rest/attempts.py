@@ -1,6 +1,6 @@
-"""How often one address may try: a token bucket for each, in this process alone.
+"""How often one address may try, in this process alone.
 
-Several processes allow as many times as much, which still stops a script; a limit across processes needs a shared store.
+Several processes allow as many times as much, which still stops a script; to share a limit they need a shared store.
 """
 
 import math
@@ -11,10 +11,11 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from edge.errors import Refused
+from edge.limits import Bucket, Rate
 from schemas.frames import ErrorCode
 
 MOST_ADDRESSES: Final = 50_000
-"""About 10 MB; beyond it those that tried longest ago are forgotten, whose buckets are the fullest."""
+"""About 10 MB; beyond it those that tried longest ago are forgotten, who by then may try again anyway."""
 _SUBSCRIBER_BITS: Final = 64
 """An IPv6 subscriber has a whole /64 to send from."""
 
@@ -23,11 +24,9 @@ class Attempts:
     """Allows each address so many tries in a minute, as many at once. `now` is in seconds, of any origin."""
 
     def __init__(self, per_minute: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._most = float(per_minute)
-        self._per_second = per_minute / 60
+        self._rate = Rate(per_s=per_minute / 60, burst=per_minute)
         self._now = now
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """What each bucket held, and when that was."""
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def take(self, address: str) -> None:
         """Count one try.
@@ -35,34 +34,28 @@ class Attempts:
         Raises:
             Refused: `rate_limited`, with the time until the next one is allowed.
         """
-        left = self._refilled(address)
-        if left < 1:
-            raise Refused(ErrorCode.RATE_LIMITED, retry_after_ms=math.ceil((1 - left) / self._per_second * 1000))
-        self._keep(address, left - 1)
+        subscriber = _subscriber(address)
+        bucket = self._buckets.setdefault(subscriber, Bucket(self._rate, self._now()))
+        self._buckets.move_to_end(subscriber)
+        if len(self._buckets) > MOST_ADDRESSES:
+            self._buckets.popitem(last=False)
+        if wait := bucket.take(self._now()):
+            raise Refused(ErrorCode.RATE_LIMITED, retry_after_ms=math.ceil(wait * 1000))
 
     def give_back(self, address: str) -> None:
         """That try was no attempt at guessing."""
-        self._keep(address, min(self._most, self._refilled(address) + 1))
-
-    def _refilled(self, address: str) -> float:
-        left, since = self._left.get(_subscriber(address), (self._most, self._now()))
-        return min(self._most, left + (self._now() - since) * self._per_second)
-
-    def _keep(self, address: str, left: float) -> None:
-        key = _subscriber(address)
-        self._left[key] = (left, self._now())
-        self._left.move_to_end(key)
-        if len(self._left) > MOST_ADDRESSES:
-            self._left.popitem(last=False)
+        if bucket := self._buckets.get(_subscriber(address)):
+            bucket.give_back()
 
 
 def _subscriber(address: str) -> str:
+    """Who sends from this address: IPv6 gives everybody 2⁶⁴ of them."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
-        return address  # a test client's name, a Unix socket
+        return address  # a Unix socket's, or what a proxy made up
     if not isinstance(parsed, IPv6Address):
         return str(parsed)
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
-    return str(IPv6Address(int(parsed) >> (128 - _SUBSCRIBER_BITS) << (128 - _SUBSCRIBER_BITS)))
+    return str(IPv6Address(int(parsed) >> _SUBSCRIBER_BITS << _SUBSCRIBER_BITS))

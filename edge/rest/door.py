@@ -143,6 +143,8 @@ async def _read(headers: Headers, receive: Receive) -> bytes | None:
     more = True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise TimeoutError  # the rest will never arrive
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             return None

@@ -91,12 +91,20 @@ ServicesOf = Annotated[Services, Depends(_services)]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token.")
 
 
-def _caller(
+def _caller_if_any(
     services: ServicesOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Principal:
-    if credentials is None:
+) -> Principal | None:
+    return None if credentials is None else services.tokens.verify(credentials.credentials)
+
+
+CallerIfAny = Annotated[Principal | None, Depends(_caller_if_any)]
+"""Who calls, where they say so; a token that is no good is refused all the same."""
+
+
+def _caller(caller: CallerIfAny) -> Principal:
+    if caller is None:
         raise Refused(ErrorCode.UNAUTHENTICATED)
-    return services.tokens.verify(credentials.credentials)
+    return caller
 
 
 Caller = Annotated[Principal, Depends(_caller)]

@@ -49,6 +49,6 @@ class RestSettings:
 
 def _count(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name) or str(default)
-    if not text.isdecimal():
-        raise BadSetting(f"{name} is {text!r}: give a whole number")
+    if not text.isdecimal() or int(text) == 0:
+        raise BadSetting(f"{name} is {text!r}: give a whole number above 0")
     return int(text)

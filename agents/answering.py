@@ -22,13 +22,13 @@ class Answering:
     Attributes:
         say: called with each piece of text, as it comes.
         size: of the text, in bytes of UTF-8.
-        began: whether the provider has given anything.
+        first_at: when the provider first gave anything, by the event loop's clock.
     """
 
     say: Callable[[str], None]
     max_bytes: int = MAX_ANSWER_BYTES
     size: int = field(default=0, init=False)
-    began: bool = field(default=False, init=False)
+    first_at: float | None = field(default=None, init=False)
     finish_reason: str | None = field(default=None, init=False)
     usage: TokenCount | None = field(default=None, init=False)
 
@@ -53,7 +53,7 @@ class Answering:
     def _too_slow(self, limits: TimeLimits, took_s: float) -> ProviderError:
         if took_s >= limits.whole_s:
             return ProviderError(Trouble.ENDLESS, f"not finished after {limits.whole_s} s")
-        if not self.began:
+        if self.first_at is None:
             return ProviderError(Trouble.SILENT, f"nothing came in {limits.first_token_s} s")
         return ProviderError(Trouble.STALLED, f"nothing more came in {limits.between_tokens_s} s")
 
@@ -67,7 +67,7 @@ class Answering:
             except ProviderError as error:
                 wait = max(pause, error.retry_after_s)
                 over = asyncio.get_running_loop().time() + wait > start + limits.retry_s
-                if self.began or over or not TROUBLES[error.trouble].passing:
+                if self.first_at is not None or over or not TROUBLES[error.trouble].passing:
                     raise
             await asyncio.sleep(wait)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -81,7 +81,8 @@ class Answering:
         moved = float("-inf")
         async with aclosing(provider.stream(prompt)) as chunks:
             async for chunk in chunks:
-                self.began = True
+                if self.first_at is None:
+                    self.first_at = now()
                 if chunk.usage is not None:
                     self.usage = chunk.usage
                 if chunk.text and not self._take(chunk.text):

@@ -59,7 +59,7 @@ class Trouble(StrEnum):
     ENDLESS = "endless"
     BROKEN_OFF = "broken_off"
     UNREADABLE = "unreadable"
-    UNKNOWN_AGENT = "unknown_agent"
+    NO_AGENT = "no_agent"
 
 
 class TroubleMeaning(NamedTuple):
@@ -101,7 +101,9 @@ TROUBLES: Final[dict[Trouble, TroubleMeaning]] = {
     Trouble.UNREADABLE: TroubleMeaning(
         ErrorCode.AGENT_UNAVAILABLE, False, "The agent answered with something that is not an answer."
     ),
-    Trouble.UNKNOWN_AGENT: TroubleMeaning(ErrorCode.NOT_FOUND, False, "There is no such agent any more."),
+    Trouble.NO_AGENT: TroubleMeaning(
+        ErrorCode.AGENT_UNAVAILABLE, False, "The agent is gone, or its settings cannot be used."
+    ),
 }
 
 

@@ -80,6 +80,26 @@ class SealingSettings:
 
 
 @dataclass(frozen=True)
+class AgentSettings:
+    """The platform's own agent: who answers where an agent's configuration names no server of its own."""
+
+    url: str = "http://127.0.0.1:18000/v1"
+    """Base URL of an OpenAI-compatible server, up to and including the version."""
+    model: str = "smollm2"
+    """The model's name there."""
+    key: str | None = field(default=None, repr=False)
+    """Bearer token for it, where it wants one."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "AgentSettings":
+        return cls(
+            url=env.get("CHORUS_AGENT_URL") or cls.url,
+            model=env.get("CHORUS_AGENT_MODEL") or cls.model,
+            key=env.get("CHORUS_AGENT_KEY") or None,
+        )
+
+
+@dataclass(frozen=True)
 class ProcessSettings:
     """How one process is run."""
 

@@ -1,0 +1,99 @@
+"""From an agent's version to whatever answers for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from agents.openai_http import OpenAIHTTP
+from agents.provider import Provider, ProviderError, TimeLimits, Trouble
+from agents.script import Manner
+from agents.scripted import Scripted
+from infra.settings import AgentSettings
+from schemas.events import AgentRef
+
+
+class AgentConfig(Struct, frozen=True, kw_only=True):
+    """What `agent_versions.config` says, as far as answering needs it.
+
+    Attributes:
+        kind: `openai`, an OpenAI-compatible server, or `scripted`, inside this process.
+        base_url, model: null for the platform's own.
+        params: passed to the model with each request.
+        context_tokens: how much of a conversation the model is shown, in tokens by our estimate. 6,000 leaves room for
+            the answer in a window of 8,192, which the smallest models have.
+        timeouts: where they differ from the defaults.
+    """
+
+    kind: str
+    base_url: str | None = None
+    model: str | None = None
+    system_prompt: str = ""
+    params: Mapping[str, Any] = {}
+    context_tokens: int = 6_000
+    timeouts: TimeLimits = TimeLimits()
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent that can be asked."""
+
+    config: AgentConfig
+    provider: Provider
+
+
+class Catalog:
+    """Finds agents. A version never changes, so what was found once is kept for ever."""
+
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", http: aiohttp.ClientSession, platform: AgentSettings
+    ) -> None:
+        self._pool = pool
+        self._http = http
+        self._platform = platform
+        self._known: dict[tuple[str, int], Agent] = {}
+
+    async def agent(self, ref: AgentRef) -> Agent:
+        """The agent of this version.
+
+        Raises:
+            ProviderError: there is none, or its configuration cannot be used.
+            one of `infra.postgres.AWAY`: it is not known here, and PostgreSQL is away.
+        """
+        name = (ref.agent_id, ref.version)
+        if (known := self._known.get(name)) is None:
+            config = await self._pool.fetchval(
+                "SELECT config FROM agent_versions WHERE agent_id = $1::uuid AND version = $2", *name
+            )
+            if config is None:
+                raise ProviderError(Trouble.NO_AGENT, f"agent {ref.agent_id} has no version {ref.version}")
+            known = self._known[name] = self._made(config)
+        return known
+
+    def _made(self, text: str) -> Agent:
+        try:
+            config = msgspec.json.decode(text, type=AgentConfig)
+        except msgspec.DecodeError as error:
+            raise ProviderError(Trouble.NO_AGENT, f"unusable configuration: {error}") from error
+        match config.kind:
+            case "openai":
+                return Agent(config, self._openai(config))
+            case "scripted":
+                return Agent(config, Scripted(Manner()))
+            case kind:
+                raise ProviderError(Trouble.NO_AGENT, f"no agent of kind {kind} can be asked here")
+
+    def _openai(self, config: AgentConfig) -> OpenAIHTTP:
+        ours = config.base_url is None
+        return OpenAIHTTP(
+            self._http,
+            config.base_url or self._platform.url,
+            config.model or self._platform.model,
+            # Our key is for our own server: a configuration must not be able to have it sent elsewhere.
+            api_key=self._platform.key if ours else None,
+            connect_s=config.timeouts.connect_s,
+        )

@@ -1,0 +1,307 @@
+"""Answers runs: `python -m streams replies`.
+
+From one request to exactly one accepted end. What was reported is the only memory: it is read back whenever partitions
+come, and further back whenever a request is older than what was read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Set
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from aiokafka.errors import KafkaError
+from msgspec import Struct
+
+from agents.answering import MAX_ANSWER_BYTES
+from agents.catalog import Catalog
+from agents.openai_http import http_session
+from infra import postgres
+from infra import redis as our_redis
+from infra.deltas import Deltas
+from infra.kafka import Publisher, read_partition
+from infra.keyring import Keyring
+from infra.patience import patiently
+from infra.process import Process
+from infra.process import run as run_process
+from infra.settings import (
+    AgentSettings,
+    BadSetting,
+    KafkaSettings,
+    PostgresSettings,
+    ProcessSettings,
+    RedisSettings,
+    SealingSettings,
+)
+from schemas.conversation import RunStatus
+from schemas.events import AgentRequest, AnswerRequested, CancelRequested, RunEndedReport, RunError
+from schemas.frames import ErrorCode
+from schemas.ids import Uuid
+from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS
+from streams.dead_letters import Record
+from streams.intake import Delivery, Intake, IntakeSettings
+from streams.rules.replies import EndUncalled, Join, Memory, Repeat, decide, overtaken
+from streams.workers.calls import Call, Means, Reports
+from streams.workers.recall import Recall
+from streams.workers.telling import Teller
+
+RETURN_S = 5.0
+"""Seconds after a rebalance for a partition to come back before its calls are somebody else's. 5: two rebalances follow
+each other when a worker is replaced, and a call that is ended for nothing is paid for twice."""
+
+KEPT_RUNS = 100_000
+"""Runs remembered at most, in all partitions, about 50 MB; older ones are read from the log again when asked for."""
+
+log = structlog.get_logger(__name__)
+
+_UNREADABLE = RunError(code=ErrorCode.INTERNAL, message="Something about this question could not be read.")
+
+
+@dataclass(frozen=True)
+class RepliesSettings:
+    """How replies is run."""
+
+    max_calls: int = 1_000
+    """Calls at once. 1,000: they wait for agents nearly all the time; what bounds them is the work per word."""
+
+    drain_s: float = 15.0
+    """Seconds that calls may go on at SIGTERM; what has not ended then is answered by another attempt. 15: most answers
+    end within it, and `chorus down` promises 20."""
+
+    max_answer_bytes: int = MAX_ANSWER_BYTES
+    """Longest answer, in bytes of UTF-8; it then ends with `length`."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "RepliesSettings":
+        try:
+            return cls(
+                max_calls=int(env.get("CHORUS_REPLIES_CALLS") or cls.max_calls),
+                drain_s=float(env.get("CHORUS_REPLIES_DRAIN_S") or cls.drain_s),
+                max_answer_bytes=int(env.get("CHORUS_REPLIES_ANSWER_BYTES") or cls.max_answer_bytes),
+            )
+        except ValueError as error:
+            raise BadSetting(f"a CHORUS_REPLIES_… setting is no number: {error}") from error
+
+
+class Replies:
+    """Handles requests, one at a time per conversation; cancels at once.
+
+    Args:
+        memories: of the partitions that are ours; kept here, and told of each report that is made.
+        calls: where calls run: they outlive the handling of the request that began them.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        recall: Recall,
+        means: Means,
+        memories: dict[int, Memory],
+        calls: asyncio.TaskGroup,
+    ) -> None:
+        self._kafka = kafka
+        self._recall = recall
+        self._means = means
+        self._memories = memories
+        self._group = calls
+        self._calls: dict[str, Call] = {}
+        self._reading = asyncio.Lock()
+        self._return: asyncio.TimerHandle | None = None
+
+    async def assigned(self, partitions: Mapping[int, int]) -> None:
+        """Remember what was reported, and let go of what has been done elsewhere meanwhile."""
+        for partition in partitions:
+            self._memories[partition] = Memory()
+        await patiently("Kafka", (KafkaError,), lambda: self._recall.at_assignment(partitions, self._memories))
+        for call in list(self._calls.values()):
+            memory = self._memories.get(call.partition)
+            if memory is not None and overtaken(call.attempt, memory.known(call.request.run_id)):
+                self._abandon(call)
+        self._return = asyncio.get_running_loop().call_later(RETURN_S, self._abandon_strangers)
+
+    async def revoked(self, partitions: Set[int]) -> None:
+        """Calls go on: their partitions usually come back in a moment, and the requests join them."""
+        if self._return is not None:
+            self._return.cancel()
+        for partition in partitions:
+            self._memories.pop(partition, None)
+
+    def _abandon_strangers(self) -> None:
+        for call in list(self._calls.values()):
+            if call.partition not in self._memories:
+                self._abandon(call)
+
+    def _abandon(self, call: Call) -> None:
+        log.info("call left to others", run_id=call.request.run_id, attempt=call.attempt)
+        del self._calls[call.request.run_id]
+        call.task.cancel()
+
+    def abandon_all(self) -> None:
+        """The process ends: what is still running is answered by another attempt."""
+        for call in list(self._calls.values()):
+            self._abandon(call)
+
+    def is_control(self, event: AgentRequest) -> bool:
+        return isinstance(event, CancelRequested)
+
+    async def control(self, delivery: Delivery[AgentRequest]) -> None:
+        """Stop a run, or remember that it is to be stopped when its request comes."""
+        run_id = delivery.event.run_id
+        self._memories[delivery.partition].note_cancel(run_id, delivery.timestamp_ms)
+        if (running := self._calls.get(run_id)) is not None:
+            running.stop()
+
+    async def handle(self, delivery: Delivery[AgentRequest]) -> None:
+        request = delivery.event
+        assert isinstance(request, AnswerRequested), "cancels are control records"
+        memory = await self._memory(delivery.partition, int(request.requested_at.timestamp() * 1000))
+        run_id = request.run_id
+        match decide(memory.known(run_id), running=run_id in self._calls, cancelled=memory.is_cancelled(run_id)):
+            case Repeat(offset):
+                await self._repeat(delivery.partition, offset)
+                return
+            case Join():
+                call = self._calls[run_id]
+            case decision:
+                call = Call(self._means, request, decision.attempt, delivery.partition, delivery.envelope.traceparent)
+                if isinstance(decision, EndUncalled):
+                    call.stop()
+                self._start(call)
+        # Not `await call.task`: a revoke cancels this handling, and must not end the call with it.
+        await asyncio.wait({call.task})
+        if (dead_letter := call.task.result()) is not None:
+            raise dead_letter
+
+    def _start(self, call: Call) -> None:
+        def ended(_: object) -> None:
+            if self._calls.get(call.request.run_id) is call:
+                del self._calls[call.request.run_id]
+
+        self._forget()
+        self._calls[call.request.run_id] = call
+        call.task = self._group.create_task(call.run())
+        call.task.add_done_callback(ended)
+
+    async def _memory(self, partition: int, requested_ms: int) -> Memory:
+        """The partition's memory, reaching back to all that a run can have that was requested at this time."""
+        memory = self._memories[partition]
+        if not memory.covers(requested_ms):
+            async with self._reading:
+                if not memory.covers(requested_ms):
+                    log.info("reading reports further back", partition=partition)
+                    await patiently(
+                        "Kafka", (KafkaError,), lambda: self._recall.back_to(requested_ms, partition, memory)
+                    )
+        return memory
+
+    def _forget(self) -> None:
+        """Keep memory bounded; not while what is read must stay complete."""
+        if not self._reading.locked():
+            surplus = sum(map(len, self._memories.values())) - KEPT_RUNS
+            for memory in self._memories.values():
+                if surplus > 0:
+                    surplus -= (count := min(surplus, len(memory)))
+                    memory.forget(count)
+
+    async def _repeat(self, partition: int, offset: int) -> None:
+        async def look() -> None:
+            records = read_partition(self._kafka, CONVERSATION_COMMANDS.topic, partition, offset, offset + 1)
+            async for record in records:
+                await self._means.reports.again(record.key or b"", record.value or b"", list(record.headers))
+
+        await patiently("Kafka", (KafkaError,), look)
+
+    async def dead_letter(self, record: Record) -> None:
+        """A request that nobody can handle ends its run, where it says which, so that no conversation stays busy."""
+        try:
+            ids = _ids(record.value or b"")
+        except msgspec.DecodeError:
+            return
+        known = self._memories[record.partition].known(ids.run_id)
+        if known.end is not None:
+            return
+        await self._means.reports.ended(
+            RunEndedReport(
+                conversation_id=ids.conversation_id,
+                run_id=ids.run_id,
+                attempt=known.attempts + 1,
+                last_seq=0,
+                status=RunStatus.FAILED,
+                finish_reason="error",
+                content="",
+                error=_UNREADABLE,
+            ),
+            None,
+        )
+
+
+class _Ids(Struct):
+    conversation_id: Uuid
+    run_id: Uuid
+
+
+_ids = msgspec.json.Decoder(_Ids).decode
+
+
+def main(env: Mapping[str, str]) -> None:
+    """Run replies with settings from the environment."""
+    process_settings = ProcessSettings.from_env(env, "replies")
+    settings = RepliesSettings.from_env(env)
+    kafka = KafkaSettings.from_env(env)
+    postgres_settings = PostgresSettings.from_env(env)
+    redis_settings = RedisSettings.from_env(env)
+    sealing = SealingSettings.from_env(env)
+    platform = AgentSettings.from_env(env)
+
+    async def work(process: Process) -> None:
+        async with (
+            await postgres.connect(postgres_settings) as pool,
+            our_redis.connect(redis_settings) as redis,
+            http_session() as http,
+            publishing(kafka) as publisher,
+            asyncio.TaskGroup() as calls,
+        ):
+            memories: dict[int, Memory] = {}
+            teller = Teller(Deltas(redis))
+            means = Means(
+                catalog=Catalog(pool, http, platform),
+                keyring=Keyring(pool, sealing),
+                teller=teller,
+                reports=Reports(publisher, memories),
+                max_answer_bytes=settings.max_answer_bytes,
+            )
+            replies = Replies(kafka, Recall(kafka), means, memories, calls)
+            intake = Intake(
+                IntakeSettings(
+                    topic=AGENT_REQUESTS.topic,
+                    group="replies",
+                    instance=process_settings.instance,
+                    max_in_flight=settings.max_calls,
+                    drain_s=settings.drain_s,
+                    revoke_drain_s=0,
+                ),
+                kafka,
+                AGENT_REQUESTS,
+                replies,
+                replies.dead_letter,
+            )
+            process.not_ready = intake.not_ready
+            telling = calls.create_task(teller.run())
+            try:
+                await intake.run(process.stopping)
+            finally:
+                replies.abandon_all()
+                telling.cancel()
+
+    run_process("replies", process_settings, work)
+
+
+@asynccontextmanager
+async def publishing(kafka: KafkaSettings) -> AsyncIterator[Publisher]:
+    publisher = Publisher(kafka, "/streams/replies")
+    await patiently("Kafka", (KafkaError,), publisher.start)
+    try:
+        yield publisher
+    finally:
+        await publisher.stop()

@@ -147,11 +147,16 @@ def status(data: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_json(state) if state and running else {"running": False, "processes": []}, indent=2))
     elif state and running:
-        Console().print(_as_table(state))
+        _print(_as_table(state))
     else:
         click.echo("Chorus is not running.")
     if not running:
         sys.exit(1)
+
+
+def _print(table: Table) -> None:
+    # Where no terminal sets a width, nothing is cut off for a program that reads on.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _as_json(state: states.StackState) -> dict[str, object]:
@@ -182,9 +187,8 @@ def _as_json(state: states.StackState) -> dict[str, object]:
 
 
 def _as_table(state: states.StackState) -> Table:
-    table = Table(title=f"Chorus at {state.url}, supervised by process {state.pid}", title_justify="left")
-    for column in ("process", "state", "for", "pid", "port", "health", "restarts"):
-        table.add_column(column)
+    title = f"Chorus at {state.url}, supervised by process {state.pid}"
+    table = Table("process", "state", "for", "pid", "port", "health", "restarts", title=title, box=None)
     colours = {"ready": "green", "restarting": "red"}
     for part in state.parts:
         restarts = str(part.restarts)
@@ -241,13 +245,11 @@ def topics(create: bool, as_json: bool) -> None:
         ]
         click.echo(json.dumps(shown, indent=2))
     elif not create:
-        table = Table()
-        for column in ("topic", "key", "writers", "readers", "partitions", "kept"):
-            table.add_column(column)
+        table = Table("topic", "key", "writers", "readers", "partitions", "kept", box=None)
         for t in TOPICS:
             kept = "for ever" if t.retention_ms < 0 else f"{t.retention_ms // 86_400_000} days"
             table.add_row(t.name, t.key, ", ".join(t.writers), ", ".join(t.readers), str(t.partitions), kept)
-        Console().print(table)
+        _print(table)
 
 
 def _create_topics() -> None:
@@ -268,13 +270,15 @@ def _create_topics() -> None:
 def migrate(check: bool) -> None:
     """Bring the database's schema up to date."""
     from infra import migrations
+    from infra.postgres import AWAY
 
     settings = PostgresSettings.from_env(os.environ)
-    if not check:
-        migrations.migrate(settings)
-        click.echo(f"The database is at {migrations.newest()}.")
-        return
-    current, newest = migrations.current(settings), migrations.newest()
+    try:
+        if not check:
+            migrations.migrate(settings)
+        current, newest = migrations.current(settings), migrations.newest()
+    except AWAY as error:
+        raise click.ClickException(f"The database does not answer: {error}") from error
     click.echo(f"The database is at {current or 'nothing'}, this code at {newest}.")
     if current != newest:
         sys.exit(1)

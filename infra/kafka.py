@@ -141,7 +141,8 @@ async def offsets_at(settings: KafkaSettings, topic: str, times: dict[int, datet
 
 
 def _admin(settings: KafkaSettings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": settings.bootstrap, "socket.timeout.ms": 10_000})
+    # Its own log would fill standard error while a broker is away; what matters comes back as an exception.
+    return AdminClient({"bootstrap.servers": settings.bootstrap, "socket.timeout.ms": 10_000, "log_level": 0})
 
 
 async def topic_ids(settings: KafkaSettings, topics: list[str]) -> dict[str, str]:

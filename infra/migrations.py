@@ -1,7 +1,9 @@
 """The database's schema: is it the newest, and make it so."""
 
+import asyncio
 import io
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -20,6 +22,22 @@ def _config(settings: PostgresSettings) -> Config:
 def migrate(settings: PostgresSettings) -> None:
     """Bring the schema to the newest version; nothing happens where it is."""
     command.upgrade(_config(settings), "head")
+
+
+def current(settings: PostgresSettings) -> str | None:
+    """The version that the database is at; None where nothing was ever migrated."""
+
+    async def ask() -> str | None:
+        connection = await asyncpg.connect(settings.url, timeout=3)
+        try:
+            version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+            return version
+        except asyncpg.UndefinedTableError:
+            return None
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
 
 
 def newest() -> str | None:

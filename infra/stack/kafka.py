@@ -69,6 +69,10 @@ class Kafka(Part):
     def __init__(self, folder: Path, port: int) -> None:
         self.port = port
         self._folder = folder
+        self.advice = (
+            f"If its data in {folder} is damaged, "
+            "put a backup back, or lose all conversations and start anew with `make clean-data`."
+        )
         self._logs = folder / "logs"
         self._config = folder / "server.properties"
         self._classpath = os.pathsep.join(str(jar_path(c)) for c in locked_jars())
@@ -123,9 +127,3 @@ class Kafka(Part):
 
     async def ready(self) -> bool:
         return await listens(self.port)
-
-    def advice(self, tail: list[str]) -> str:
-        return (
-            f"if its data in {self._folder} is damaged, put a backup back, "
-            "or lose all conversations and start anew with `make clean-data`"
-        )

@@ -39,6 +39,7 @@ class Part(ABC):
         stop_signal: asks it to stop in order.
         stop_within_s: seconds after which it is killed; over all tiers they sum up to less than 20.
         death_signal: what the kernel sends it when the supervisor is killed.
+        advice: a sentence on what to do where it ends while starting.
     """
 
     role: str
@@ -49,6 +50,7 @@ class Part(ABC):
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 1.0
     death_signal: signal.Signals = signal.SIGTERM
+    advice: str = ""
 
     def prepare(self) -> None:  # noqa: B027 - most parts have nothing to prepare
         """Make what must be there before the process starts; runs before every start, in a thread.
@@ -60,6 +62,10 @@ class Part(ABC):
     @abstractmethod
     def command(self) -> Command: ...
 
+    def log(self, folder: Path) -> Path:
+        """Where in the folder of logs its own words are; by default what it prints."""
+        return folder / f"{self.name}.out"
+
     @abstractmethod
     async def ready(self) -> bool:
         """Does it serve? Asked again and again until it does."""
@@ -68,10 +74,6 @@ class Part(ABC):
     def health(self) -> str | None:
         """URL that answers 200 while it can serve; None where the part speaks no HTTP."""
         return None
-
-    def advice(self, tail: list[str]) -> str:
-        """What to do when it ended while starting, judged by the last lines that it wrote."""
-        return "look into its log"
 
 
 @dataclass(frozen=True)

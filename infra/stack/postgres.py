@@ -48,6 +48,10 @@ class Postgres(Part):
     def __init__(self, folder: Path, port: int) -> None:
         self.port = port
         self._data = folder
+        self.advice = (
+            f"If its data in {folder} is damaged or of another version, "
+            "put a backup back, or lose all accounts and start anew with `make clean-data`."
+        )
         self._bin = _wheel() / "pginstall" / "bin"
         self._url = f"postgresql://chorus@127.0.0.1:{port}/chorus"
 
@@ -114,12 +118,6 @@ class Postgres(Part):
             return False
         await connection.close()
         return True
-
-    def advice(self, tail: list[str]) -> str:
-        return (
-            f"if its data in {self._data} is damaged or of another version, put a backup back, "
-            "or lose all accounts and start anew with `make clean-data`"
-        )
 
 
 def _wheel() -> Path:

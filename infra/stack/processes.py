@@ -48,6 +48,9 @@ class OurProcess(Part):
         env = self._env | {"CHORUS_INSTANCE": self.name, "CHORUS_HEALTH_PORT": str(self._health_port)}
         return Command([sys.executable, "-m", PACKAGE_OF[self.role], self.role], env, cwd=ROOT)
 
+    def log(self, folder: Path) -> Path:
+        return folder / f"{self.name}.log"
+
     async def ready(self) -> bool:
         return await healthy(self._health_port, "/readyz")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,10 +25,19 @@ SETTLED_S = 30.0
 
 _POLL_S = 0.05
 
+_FAILURE = re.compile(r"FATAL|PANIC|ERROR|Error|Exception|cannot|Cannot")
+
 
 def restart_delay(deaths: int) -> float:
     """Seconds to wait before the next start after so many deaths in a row: 0, then 0.5 doubling up to 10."""
     return 0.0 if deaths <= 1 else min(10.0, 0.5 * 2 ** (deaths - 2))
+
+
+def telling_line(lines: Iterable[str]) -> str:
+    """Of the last lines that a program wrote the one that says why it ended; empty where it wrote none."""
+    heads = [line.strip() for line in lines if line.strip() and not line[0].isspace()]
+    failures = [line for line in heads if _FAILURE.search(line)]
+    return (failures or heads or [""])[-1]
 
 
 class Supervisor:
@@ -38,6 +48,9 @@ class Supervisor:
         steps: what is done once while starting.
         state: shown to others; kept up to date in the data folder.
         report: told of each part and step that got ready, and of the seconds that it took.
+
+    Attributes:
+        broken: fails when the supervisor itself does, which is a bug: nothing is kept running any more.
     """
 
     def __init__(
@@ -59,9 +72,10 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._done = {name: asyncio.Event() for name in [p.name for p in self._parts] + [s.name for s in self._steps]}
         self._keepers: list[asyncio.Task[None]] = []
+        self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for part in self._parts:
             state.parts.append(
-                PartState(part.role, part.name, part.port, since=time.time(), log=str(log_dir / f"{part.name}.out"))
+                PartState(part.role, part.name, part.port, since=time.time(), log=str(part.log(log_dir)))
             )
 
     async def start(self) -> None:
@@ -108,7 +122,9 @@ class Supervisor:
                 if limit.expired():
                     raise StackError(f"{part.title} was not ready within {START_LIMIT_S:.0f} s.") from None
                 raise
-        self._keepers.append(asyncio.create_task(self._keep(part)))
+        keeper = asyncio.create_task(self._keep(part))
+        keeper.add_done_callback(self._keeper_ended)
+        self._keepers.append(keeper)
         self._report(part, time.monotonic() - began)
         self._done[part.name].set()
 
@@ -143,6 +159,10 @@ class Supervisor:
             ended.cancel()
         self._change(part, "ready", pid=child.pid)
 
+    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        if not keeper.cancelled() and not self.broken.done() and (error := keeper.exception()):
+            self.broken.set_exception(error)
+
     async def _keep(self, part: Part) -> None:
         """Start a part again whenever it ends."""
         deaths = 0
@@ -164,8 +184,9 @@ class Supervisor:
 
     def _why(self, part: Part, child: Child, status: int) -> str:
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
-        said = next((line for line in reversed(child.tail) if line.strip()), "it wrote nothing")
-        return f"{part.title} ended while starting ({how}): {said.strip()} What to do: {part.advice(list(child.tail))}."
+        said = telling_line(child.tail)
+        first = f"{part.title} ended while starting ({how}{': ' + said if said else ''})."
+        return " ".join(filter(None, [first, part.advice, f"Its log: {part.log(self._log_dir)}"]))
 
     def _shown(self, part: Part) -> PartState:
         return next(shown for shown in self._state.parts if shown.name == part.name)

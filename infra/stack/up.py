@@ -7,10 +7,16 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from alembic.util.exc import CommandError
+from confluent_kafka import KafkaException
+from sqlalchemy.exc import SQLAlchemyError
 
 from infra import logs
 from infra.kafka import create_topics
 from infra.migrations import migrate
+from infra.postgres import AWAY
 from infra.settings import KafkaSettings, PostgresSettings
 from infra.stack import secrets
 from infra.stack import state as states
@@ -73,14 +79,31 @@ def assemble(config: StackConfig, env: dict[str, str], processes: bool) -> tuple
         [Redis(config.data / "redis", config.redis_port)],
     ]
     steps = [
-        Step("migrations", "database schema", ("postgres",), lambda: migrate(PostgresSettings.from_env(env))),
-        Step("topics", "topics", ("kafka",), lambda: create_topics(KafkaSettings.from_env(env))),
+        Step("migrations", "database schema", ("postgres",), lambda: _migrate(PostgresSettings.from_env(env))),
+        Step("topics", "topics", ("kafka",), lambda: _create_topics(KafkaSettings.from_env(env))),
     ]
     if processes:
         if config.agent_url is None:
             tiers.append([Model(config.model_port)])
         tiers.append(our_processes(config, env))
     return tiers, steps
+
+
+def _migrate(settings: PostgresSettings) -> None:
+    try:
+        migrate(settings)
+    except (CommandError, SQLAlchemyError, *AWAY) as error:
+        raise StackError(
+            f"The database's schema cannot be brought up to date: {error} "
+            "Its data may be of a newer version than this code: get that version, or `make clean-data` to lose it."
+        ) from error
+
+
+def _create_topics(settings: KafkaSettings) -> None:
+    try:
+        create_topics(settings)
+    except KafkaException as error:
+        raise StackError(f"Kafka's topics cannot be made: {error.args[0].str()}.") from error
 
 
 def our_processes(config: StackConfig, env: dict[str, str]) -> list[Part]:
@@ -134,9 +157,11 @@ async def run(
         if starting.done():
             starting.result()
             on_ready(time.monotonic() - began)
-            await told
-        else:
-            starting.cancel()
+            ends: list[asyncio.Future[Any]] = [told, supervisor.broken]
+            for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
+                end.result()
     finally:
+        starting.cancel()
+        await asyncio.wait([starting])
         killed = await supervisor.stop()
     return killed

@@ -33,6 +33,7 @@ MOST_ENTRIES: Final = 50_000
 """About 20 MB at most; beyond it the entries unused for longest go first."""
 
 _ROLE = "SELECT role FROM project_members WHERE user_id = $1::uuid AND project_id = $2::uuid"
+_PROJECTS = "SELECT project_id::text FROM project_members WHERE user_id = $1::uuid"
 _CONVERSATION = """
 SELECT c.project_id::text, m.role, c.agent_id::text, c.archived, c.deleted
 FROM conversations c JOIN project_members m ON m.project_id = c.project_id AND m.user_id = $1::uuid
@@ -83,6 +84,14 @@ class Access:
             return None if row is None else str(row["role"])
 
         return await self._remembered(("role", user_id, project_id), look_up)
+
+    async def projects(self, user_id: str) -> list[str]:
+        """The projects that this person is a member of."""
+
+        async def look_up() -> list[str]:
+            return [str(row["project_id"]) for row in await self._pool.fetch(_PROJECTS, user_id)]
+
+        return list(await self._remembered(("projects", user_id), look_up))
 
     async def conversation(self, user_id: str, conversation_id: str) -> ConversationAccess:
         """A conversation of a project that the caller is a member of, deleted ones included."""

@@ -305,7 +305,7 @@ def decode(data: str | bytes) -> frames.ClientFrame:
         raise _invalid_frame(data, str(error)) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _invalid_frame(data, None) from error
-    if frame.id is not None and abs(frame.id) > _GREATEST_ID:
+    if abs(frame.id or 0) > _GREATEST_ID:
         raise _Invalid(None, invalid(id="greater than a JavaScript number holds exactly"))
     odd = {
         name: found.lower()

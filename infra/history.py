@@ -95,6 +95,12 @@ async def position(db: "Database", conversation_id: str) -> int:
     return found or 0
 
 
+async def positions(db: "Database", conversation_ids: list[str]) -> dict[str, int]:
+    """How far history has got in each of these conversations that it has seen."""
+    rows = await db.fetch("SELECT id::text, position FROM conversations WHERE id = ANY($1::uuid[])", conversation_ids)
+    return {row["id"]: row["position"] for row in rows}
+
+
 _SUMMARIES = """
 SELECT id::text, project_id::text, title, archived, deleted, agent_id::text, created_by::text, created_at, updated_at
 FROM conversations

@@ -50,6 +50,31 @@ def answer_id(run_id: str) -> str:
     return _derived(run_id, "answer")
 
 
+def send_id(message_id: str, digest: str) -> str:
+    """The command that sends a message; another text under the same message id is another command."""
+    return _derived(message_id, f"send/{digest}")
+
+
+def regenerate_id(run_id: str) -> str:
+    """The command that asks for a run that answers again."""
+    return _derived(run_id, "regenerate")
+
+
+def cancel_id(run_id: str, user_id: str) -> str:
+    """The command by which this person stops a run."""
+    return _derived(run_id, f"cancel/{user_id}")
+
+
+def create_id(conversation_id: str, user_id: str) -> str:
+    """The command by which this person creates a conversation."""
+    return _derived(conversation_id, f"create/{user_id}")
+
+
+def delete_id(conversation_id: str, user_id: str) -> str:
+    """The command by which this person deletes a conversation."""
+    return _derived(conversation_id, f"delete/{user_id}")
+
+
 def started_id(run_id: str, attempt: int) -> str:
     """The report that an attempt at a run began."""
     return _derived(run_id, f"started/{attempt}")

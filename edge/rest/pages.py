@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -27,12 +27,9 @@ def key_of(cursor: str | None) -> Key | None:
         return None
     try:
         at, _, id = urlsafe_b64decode(cursor.encode()).decode().partition("/")
-        moment, canonical = datetime.fromisoformat(at), str(UUID(id))
-    except ValueError:
+        return datetime.fromisoformat(at).astimezone(UTC), str(UUID(id))
+    except (ValueError, OverflowError):
         raise invalid(cursor="is no cursor of this list") from None
-    if moment.tzinfo is None:
-        raise invalid(cursor="is no cursor of this list")
-    return moment, canonical
 
 
 def page(found: list[T], limit: int, key: Callable[[T], Key]) -> Page[T]:

@@ -1,0 +1,234 @@
+"""The REST process: routes, the page, and the clients that they work with."""
+
+import argparse
+import asyncio
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+import uvicorn
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
+from fastapi import APIRouter, FastAPI
+
+from edge import problems
+from edge.access import Access
+from edge.commands import Commands
+from edge.decisions import Decisions
+from edge.errors import Refused
+from edge.passwords import Passwords
+from edge.rest import agents, auth, config, conversations, messages, projects, runs, users
+from edge.rest.attempts import Attempts
+from edge.rest.config import VERSION
+from edge.rest.door import Door
+from edge.rest.openapi import document
+from edge.rest.page import WebPage
+from edge.rest.services import Log, Services
+from edge.rest.settings import ROUTES, RestSettings
+from edge.tokens import Tokens, TokenSettings
+from infra import postgres, redis
+from infra.kafka import Publisher, epoch_of, topic_ids
+from infra.keyring import Keyring
+from infra.patience import patiently
+from infra.process import Process, run
+from infra.settings import (
+    BadSetting,
+    KafkaSettings,
+    PostgresSettings,
+    ProcessSettings,
+    RedisSettings,
+    SealingSettings,
+)
+from schemas.topics import CONVERSATION_EVENTS
+
+log = structlog.get_logger(__name__)
+
+ROUTERS: Final[Mapping[str, APIRouter]] = {
+    "auth": auth.router,
+    "users": users.router,
+    "projects": projects.router,
+    "conversations": conversations.router,
+    "messages": messages.router,
+    "runs": runs.router,
+    "agents": agents.router,
+    "config": config.router,
+}
+
+_DRAIN_S: Final = 5
+"""Seconds that a stopping process gives the requests under way; event streams end by themselves before."""
+_BACKLOG: Final = 2048
+_LOOK_S: Final = 2.0
+"""Seconds between two looks at PostgreSQL for readiness."""
+
+
+def application(services: Services) -> Door:
+    """The ASGI application, of the routes that the settings choose."""
+    settings = services.settings
+    app = FastAPI(
+        title="Chorus",
+        version=VERSION,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    problems.install(app)
+    for name, router in ROUTERS.items():
+        if name in settings.routes:
+            app.include_router(router)
+    if "page" in settings.routes:
+        # What no route is for; as a mount it would also take the routes' own paths with other methods.
+        app.router.default = WebPage(settings.web, settings.ws_url)
+    described: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not described:
+            described.update(document(app, VERSION))
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return Door(app, settings.origins)
+
+
+async def serve(process: Process, routes: str | None) -> None:
+    """Serve until the process is to stop.
+
+    Args:
+        routes: what to serve, separated by commas; else the settings say.
+
+    Raises:
+        BadSetting: a setting is missing, cannot be used, or names a port that is taken.
+    """
+    env = os.environ | ({} if routes is None else {"CHORUS_ROUTES": routes})
+    settings, tokens = RestSettings.from_env(env), TokenSettings.from_env(env)
+    listening = _listen(settings)
+    pool = await postgres.connect(PostgresSettings.from_env(env))
+    cache = redis.connect(RedisSettings.from_env(env))
+    services = Services(
+        settings=settings,
+        pool=pool,
+        redis=cache,
+        keyring=Keyring(pool, SealingSettings.from_env(env)),
+        access=Access(pool),
+        tokens=Tokens(tokens),
+        refresh_secret=tokens.secret,
+        passwords=Passwords(),
+        sign_ups=Attempts(settings.sign_ups_per_minute),
+        failed_sign_ins=Attempts(settings.failed_sign_ins_per_minute),
+        stopping=process.stopping,
+    )
+    kafka = KafkaSettings.from_env(env)
+    publisher = Publisher(kafka, "/edge/api")
+    decisions = Decisions(cache)
+    health = _Health(services)
+    process.not_ready = health.not_ready
+    server = _Server(
+        uvicorn.Config(
+            application(services),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
+            timeout_graceful_shutdown=_DRAIN_S,
+            backlog=_BACKLOG,
+        )
+    )
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(work)
+                for work in (_reach_kafka(services, kafka, publisher, decisions), decisions.run(), health.watch())
+            ]
+            serving = tasks.create_task(server.serve(sockets=[listening]))
+            await process.stopping.wait()
+            server.should_exit = True
+            await serving
+            for task in background:
+                task.cancel()
+    finally:
+        services.passwords.close()
+        pool.terminate()
+        await cache.aclose()
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                await publisher.stop()
+        except TimeoutError:
+            log.warning("left without Kafka's last word")
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the process' own."""
+        yield
+
+
+def _listen(settings: RestSettings) -> socket.socket:
+    """Bound here, because uvicorn exits by itself where it cannot."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise BadSetting(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
+            "set CHORUS_HTTP_HOST and CHORUS_HTTP_PORT to another address"
+        ) from error
+
+
+async def _reach_kafka(services: Services, kafka: KafkaSettings, publisher: Publisher, decisions: Decisions) -> None:
+    """Everything that is no command is served meanwhile."""
+    await patiently("Kafka", (KafkaError,), publisher.start)
+    topic = CONVERSATION_EVENTS.topic
+    ids = await patiently("Kafka", (KafkaException,), lambda: topic_ids(kafka, [topic]))
+    epoch = epoch_of(ids[topic])
+    services.log = Log(
+        commands=Commands(
+            access=services.access,
+            keyring=services.keyring,
+            publisher=publisher,
+            decisions=decisions,
+            redis=services.redis,
+            pool=services.pool,
+            epoch=epoch,
+        ),
+        epoch=epoch,
+    )
+
+
+class _Health:
+    """Whether this process can do its work."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._database = False
+
+    def not_ready(self) -> str | None:
+        if not self._database:
+            return "PostgreSQL is away"
+        return "Kafka has not been reached yet" if self._services.log is None else None
+
+    async def watch(self) -> None:
+        while True:
+            try:
+                async with self._services.database() as connection:
+                    await connection.execute("SELECT 1")
+                self._database = True
+            except Refused:
+                self._database = False
+            await asyncio.sleep(_LOOK_S)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`python -m edge api [--routes auth,users,…]`"""
+    parser = argparse.ArgumentParser(prog="chorus run api", description="Serve REST and the page.")
+    parser.add_argument("--routes", help=f"what to serve, separated by commas: {', '.join(ROUTES)} (all)")
+    routes = parser.parse_args(arguments).routes
+    run("api", ProcessSettings.from_env(os.environ, "api"), lambda process: serve(process, routes))

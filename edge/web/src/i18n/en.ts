@@ -105,7 +105,7 @@ export const en = {
     missing: "This conversation was deleted, or it is not yours.",
     missingAction: "Start a new one",
     archivedNote: "This conversation is archived.",
-    unanswered: "No answer yet.",
+    unanswered: "There is no answer.",
     askAgain: "Ask again",
     label: "Messages",
   },

@@ -93,7 +93,7 @@ export const vi: Dictionary = {
     missing: "Cuộc trò chuyện này đã bị xóa, hoặc không phải của bạn.",
     missingAction: "Bắt đầu cuộc trò chuyện mới",
     archivedNote: "Cuộc trò chuyện này đã được lưu trữ.",
-    unanswered: "Chưa có câu trả lời.",
+    unanswered: "Không có câu trả lời.",
     askAgain: "Hỏi lại",
     label: "Tin nhắn",
   },

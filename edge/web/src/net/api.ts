@@ -29,6 +29,8 @@ export class ApiError extends Error {
   }
 }
 
+export type PagedMessage = Message & { cursor: string };
+
 interface Problem {
   code?: string;
   errors?: { field?: string; loc?: unknown; pointer?: string }[];
@@ -103,15 +105,12 @@ export function conversations(token: string, projectId: string, archived: boolea
   return call<Page<Conversation>>(`/v1/projects/${projectId}/conversations?${query}`, { token });
 }
 
-/** The messages before `before`, oldest first. */
+/** The last messages before a cursor, oldest first. */
 export function messagesBefore(token: string, conversationId: string, before: string, limit: number) {
   const query = new URLSearchParams({ before, limit: String(limit) });
-  return call<{ data: (Message & { cursor: string })[] }>(
-    `/v1/conversations/${conversationId}/messages?${query}`,
-    {
-      token,
-    },
-  );
+  return call<{ data: PagedMessage[] }>(`/v1/conversations/${conversationId}/messages?${query}`, {
+    token,
+  });
 }
 
 /** `keepalive` lets it go out while the page is being closed. */

@@ -29,7 +29,8 @@ const OPEN_THREADS = 5;
 /** Between two requests for what is missing in one conversation. */
 const MEND_MS = 1_000;
 const RETRY_MS = 1_500;
-const PAGE = 50;
+/** As many as the server gives: the first page overlaps with what a subscription brought. */
+const OLDER_PAGE = 200;
 
 export interface Notice {
   id: string;
@@ -240,13 +241,20 @@ export class ChatClient {
   }
 
   async loadOlder(id: string): Promise<void> {
-    const oldest = this.chat.get().threads[id]?.messages[0];
-    if (oldest === undefined) return;
-    const page = await this.eventually(async () =>
-      api.messagesBefore(await this.session.token(), id, oldest.id, PAGE),
-    );
-    if (page !== null)
-      this.dispatch({ type: "older", id, messages: page.data, more: page.data.length === PAGE });
+    for (;;) {
+      const thread = this.chat.get().threads[id];
+      const before = thread?.oldest ?? thread?.cursor;
+      if (thread === undefined || before === undefined || before === null) return;
+      const page = await this.eventually(async () =>
+        api.messagesBefore(await this.session.token(), id, before, OLDER_PAGE),
+      );
+      if (page === null) return;
+      const oldest = page.data.length === OLDER_PAGE ? (page.data[0]?.cursor ?? null) : null;
+      this.dispatch({ type: "older", id, messages: page.data, oldest });
+      // A page may hold only what is here already.
+      const now = this.chat.get().threads[id];
+      if (oldest === null || now === undefined || now.messages.length > thread.messages.length) return;
+    }
   }
 
   // -- messages -------------------------------------------------------------------------------------------------
@@ -308,7 +316,7 @@ export class ChatClient {
           type: "conversation.create",
           conversation_id: conversationId,
           project_id: opens.projectId,
-          title: opens.title,
+          ...(opens.title === "" ? {} : { title: opens.title }),
         });
         this.dispatch({ type: "created", clientMessageId });
         if (conversationId in this.chat.get().threads) void this.subscribe(conversationId);
@@ -341,7 +349,8 @@ export class ChatClient {
 
   private nameIt(id: string, content: string): void {
     const conversation = this.chat.get().conversations[id];
-    if (conversation !== undefined && !conversation.title) this.rename(id, titleFrom(content));
+    const title = titleFrom(content);
+    if (conversation !== undefined && !conversation.title && title !== "") this.rename(id, title);
   }
 
   /** Stop the answer being written, or the first that waits. */

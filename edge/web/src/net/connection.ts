@@ -58,6 +58,8 @@ export class Connection {
   private online = false;
   private closed = true;
   private failures = 0;
+  /** Tokens refused in a row. */
+  private refusals = 0;
   private jitterMs = 1_000;
   private reconnectInMs: number | null = null;
   private pingIntervalMs = 25_000;
@@ -76,6 +78,7 @@ export class Connection {
     if (!this.closed) return;
     this.closed = false;
     this.failures = 0;
+    this.refusals = 0;
     this.watchedAt = Date.now();
     this.watchTimer = window.setInterval(this.watch, WATCH_MS);
     window.addEventListener("online", this.hurry);
@@ -131,11 +134,11 @@ export class Connection {
           this.greeted(hello);
         },
         (error: Error) => {
-          if (error instanceof Refused) {
-            if (error.error.code === "token_expired" || error.error.code === "unauthenticated") {
-              this.owner.tokenRefused();
-            }
-            this.lost(socket);
+          // The server says no and closes with a code; if it does not close, the timer above does.
+          if (!(error instanceof Refused)) return;
+          if (error.error.code === "token_expired" || error.error.code === "unauthenticated") {
+            this.refusals += 1;
+            this.owner.tokenRefused();
           }
         },
       );
@@ -153,6 +156,7 @@ export class Connection {
   private greeted(hello: HelloReply): void {
     this.online = true;
     this.greetedAt = Date.now();
+    this.refusals = 0;
     this.reconnectInMs = null;
     this.pingIntervalMs = hello.ping_interval * 1000;
     this.jitterMs = hello.reconnect_jitter_ms;
@@ -182,7 +186,8 @@ export class Connection {
     const held = this.online && Date.now() - this.greetedAt >= HELD_MS;
     this.drop();
     if (this.closed) return;
-    const then = afterClose(code);
+    // A token may be refused that was good a moment ago, as when the server's key has changed: one more is tried.
+    const then = code === 4500 && this.refusals === 1 ? "new-token" : afterClose(code);
     if (then === "stop") {
       this.stop();
       this.owner.link({ phase: "stopped", code });

@@ -117,7 +117,6 @@ export interface SubscribeReply {
 
 export interface HelloReply {
   session_id: string;
-  user: User;
   /** Seconds. */
   token_expires_in: number;
   /** Seconds. */

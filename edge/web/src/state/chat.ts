@@ -48,7 +48,7 @@ export type Action =
   | { type: "closed"; id: string }
   | { type: "subscribed"; id: string; reply: SubscribeReply }
   | { type: "unavailable"; id: string }
-  | { type: "older"; id: string; messages: readonly Message[]; more: boolean }
+  | { type: "older"; id: string; messages: readonly Message[]; oldest: string | null }
   | { type: "written"; entry: Outgoing }
   | { type: "created"; clientMessageId: string }
   | { type: "acknowledged"; clientMessageId: string; messageId: string }
@@ -81,7 +81,7 @@ export function reduce(chat: Chat, action: Action): Chat {
     case "unavailable":
       return onThread(chat, action.id, (thread) => ({ ...thread, missing: true }));
     case "older":
-      return onThread(chat, action.id, (thread) => olderLoaded(thread, action.messages, action.more));
+      return onThread(chat, action.id, (thread) => olderLoaded(thread, action.messages, action.oldest));
     case "written":
       return written(chat, action.entry);
     case "created":
@@ -261,6 +261,7 @@ export function shelf(chat: Chat, archived: boolean): readonly Conversation[] {
 export function titleFrom(content: string, longest = 60): string {
   const line = content
     .replace(/[`*_#>~]+/g, "")
+    .replace(/[^\P{Cc}\s]/gu, "")
     .split("\n")
     .map((one) => one.replace(/\s+/g, " ").trim())
     .find((one) => one !== "");

@@ -16,8 +16,10 @@ export interface Thread {
   messages: readonly Message[];
   /** In the order in which they became known. */
   runs: Readonly<Record<string, Run>>;
-  /** Whether messages before the first one exist: unknown (null) until somebody looked. */
+  /** Whether there may be messages before the first one. */
   older: boolean;
+  /** Where the earliest page began that was read; null while none was. */
+  oldest: string | null;
   /** Something is missing that only a new subscription brings. */
   hole: boolean;
   /** The server refused to show it: deleted, or not this person's. */
@@ -29,6 +31,7 @@ export const EMPTY_THREAD: Thread = {
   messages: [],
   runs: {},
   older: false,
+  oldest: null,
   hole: false,
   missing: false,
 };
@@ -52,18 +55,23 @@ export function subscribed(thread: Thread, reply: SubscribeReply): Thread {
     messages: added(from.messages, reply.messages),
     runs,
     older: reply.recovered ? thread.older : reply.messages.length >= SNAPSHOT_MESSAGES,
+    oldest: from.oldest,
     hole: Object.values(runs).some((run) => run.hole && isOpen(run)),
     missing: false,
   };
 }
 
-/** Messages of an earlier page, put before those that are here. */
-export function olderLoaded(thread: Thread, page: readonly Message[], more: boolean): Thread {
+/**
+ * A page of earlier messages, put before those that are here. `oldest` is the page's first cursor; null where the
+ * page was the last. The first page overlaps: the messages of a subscription do not say where they stand.
+ */
+export function olderLoaded(thread: Thread, page: readonly Message[], oldest: string | null): Thread {
   const known = new Set(thread.messages.map((message) => message.id));
   return {
     ...thread,
     messages: [...page.filter((message) => !known.has(message.id)), ...thread.messages],
-    older: more,
+    older: oldest !== null,
+    oldest: oldest ?? thread.oldest,
   };
 }
 

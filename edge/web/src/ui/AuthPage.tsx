@@ -63,7 +63,7 @@ export function AuthPage({ session, onEntered }: { session: Session; onEntered(u
                   name="name"
                   autoComplete="name"
                   data-testid="auth-name"
-                  maxLength={100}
+                  maxLength={80}
                 />
               </Field>
             )}

@@ -206,8 +206,8 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
             />
           )}
         </div>
-        <Notices notices={notices} onDismiss={(id) => client.dismiss(id)} />
       </main>
+      <Notices notices={notices} onDismiss={(id) => client.dismiss(id)} />
     </div>
   );
 }

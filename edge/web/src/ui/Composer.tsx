@@ -107,7 +107,7 @@ export function Composer({ conversationId, answering, stopping, disabled, handle
           onChange={(event) => change(event.target.value)}
           onKeyDown={onKeyDown}
           enterKeyHint={touch ? "enter" : "send"}
-          className="thin-scroll block max-h-[40vh] w-full resize-none bg-transparent px-4 pb-1 pt-3.5 text-base leading-6 placeholder:text-ink-faint focus-visible:ring-0 disabled:opacity-50"
+          className="thin-scroll block max-h-[40vh] w-full resize-none bg-transparent px-4 pb-1 pt-3.5 text-base leading-6 placeholder:text-ink-faint focus-visible:ring-0 focus-visible:ring-offset-0 disabled:opacity-50"
         />
         <div className="flex items-center gap-2 px-2 pb-2 pl-4">
           <p

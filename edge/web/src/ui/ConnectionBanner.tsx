@@ -1,9 +1,9 @@
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { useText } from "../i18n/context";
 import type { Link } from "../net/connection";
 
-/** A short interruption is nobody's business. */
-const PATIENCE_MS = 700;
+/** The first connection of a page takes a moment, which is nobody's business; the loss of one is. */
+const PATIENCE_MS = 1_500;
 const BACK_MS = 2_000;
 
 type Shown = "nothing" | "trouble" | "back";
@@ -24,13 +24,15 @@ export function ConnectionBanner({ link, onAgain }: { link: Link; onAgain(): voi
   }, []);
 
   const up = link.phase === "online";
+  const wasUp = useRef(false);
   useEffect(() => {
     if (up) {
+      wasUp.current = true;
       setShown((before) => (before === "trouble" ? "back" : "nothing"));
       const timer = window.setTimeout(() => setShown("nothing"), BACK_MS);
       return () => window.clearTimeout(timer);
     }
-    const timer = window.setTimeout(() => setShown("trouble"), PATIENCE_MS);
+    const timer = window.setTimeout(() => setShown("trouble"), wasUp.current ? 0 : PATIENCE_MS);
     return () => window.clearTimeout(timer);
   }, [up]);
 

@@ -84,7 +84,7 @@ export function MenuItem({ testId, icon, danger = false, children, onSelect }: I
       role="menuitem"
       data-testid={testId}
       onClick={onSelect}
-      className={`flex w-full items-center gap-2.5 rounded-lg px-2.5 py-2 text-left text-sm hover:bg-ink/[0.06] focus-visible:bg-ink/[0.06] focus-visible:ring-0 ${
+      className={`flex w-full items-center gap-2.5 rounded-lg px-2.5 py-2 text-left text-sm hover:bg-ink/[0.06] focus-visible:bg-ink/[0.06] focus-visible:ring-0 focus-visible:ring-offset-0 ${
         danger ? "text-danger" : ""
       }`}
     >

@@ -82,7 +82,7 @@ export function ThreadView(props: Props) {
             </button>
           )}
           {list.map((turn, nth) => (
-            <section key={turn.id} className="flex flex-col gap-3" data-testid="turn">
+            <section key={turn.id} className="flex flex-col gap-1.5" data-testid="turn">
               {turn.question && (
                 <Question message={turn.question} mine={turn.question.author_id === userId} />
               )}

@@ -153,7 +153,8 @@ async def topic_ids(settings: KafkaSettings, topics: list[str]) -> dict[str, str
     """
 
     def ask() -> dict[str, str]:
-        answers = _admin(settings).describe_topics(TopicCollection(topics), request_timeout=_ADMIN_TIMEOUT_S)
+        admin = _admin(settings)  # kept until the answers are there: they die with it
+        answers = admin.describe_topics(TopicCollection(topics), request_timeout=_ADMIN_TIMEOUT_S)
         return {name: str(future.result(_ADMIN_TIMEOUT_S).topic_id) for name, future in answers.items()}
 
     return await asyncio.to_thread(ask)

@@ -307,11 +307,15 @@ def decode(data: str | bytes) -> frames.ClientFrame:
         raise _invalid_frame(data, None) from error
     if abs(frame.id or 0) > _GREATEST_ID:
         raise _Invalid(None, invalid(id="greater than a JavaScript number holds exactly"))
-    odd = {
+    odd: dict[str, Any] = {
         name: found.lower()
         for name in _IDS
         if isinstance(found := getattr(frame, name, None), str) and found != found.lower()
     }
+    if isinstance(frame, frames.Hello) and any(p.conversation_id != p.conversation_id.lower() for p in frame.resume):
+        odd["resume"] = [
+            msgspec.structs.replace(p, conversation_id=p.conversation_id.lower()) for p in frame.resume
+        ]
     return msgspec.structs.replace(frame, **odd) if odd else frame
 
 
@@ -349,9 +353,22 @@ def _reply(id: int, outcome: msgspec.Struct | Mapping[str, Any] | None = None) -
 
 
 def _error(id: int | None, refused: Refused) -> Send:
+    return Send(msgspec.json.encode({"id": id, "ok": False, "error": _error_fields(refused)}))
+
+
+def _error_fields(refused: Refused) -> dict[str, Any]:
     error: dict[str, Any] = {"code": refused.code, "message": refused.message, "retryable": refused.retryable}
     if refused.retry_after_ms is not None:
         error["retry_after_ms"] = refused.retry_after_ms
     if refused.fields:
         error["fields"] = refused.fields
-    return Send(msgspec.json.encode({"id": id, "ok": False, "error": error}))
+    return error
+
+
+def subscribed(conversation_id: str, outcome: frames.SubscribeReply | Refused) -> bytes:
+    """The push that says what came of one of the conversations that `hello` wanted back."""
+    if isinstance(outcome, Refused):
+        fields = msgspec.json.encode({"error": _error_fields(outcome)})
+    else:
+        fields = msgspec.json.encode(outcome)
+    return b'{"type":"subscribed","conversation_id":"%b",%b' % (conversation_id.encode(), fields[1:])

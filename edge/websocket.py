@@ -1,0 +1,293 @@
+"""One client's socket: frames from it into the session, what the session says carried out."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import structlog
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+
+from edge import metrics
+from edge.access import Access
+from edge.commands import Commands
+from edge.errors import Refused
+from edge.feeds import Feeds
+from edge.hub import Hub
+from edge.session import Close, Effect, Join, Perform, Send, Session, subscribed
+from edge.settings import GatewaySettings
+from edge.subscriptions import Follower
+from schemas import frames
+from schemas.frames import CLOSE_REASONS, CloseCode, ErrorCode
+
+log = structlog.get_logger(__name__)
+
+_HARD_FACTOR: Final = 4
+"""How many times the bound on waiting bytes one burst may take before the next look at slow connections."""
+_FINISH_WITHIN_S: Final = 5.0
+"""Seconds that commands under way may still take when a connection is sent away: a publish's limit."""
+
+
+class Connection:
+    """A client's connection; see `edge.hub.Connection` for what the hub sees of it."""
+
+    __slots__ = (
+        "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_session", "_settings", "_ws",
+        "follows", "projects", "slow", "turn",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        ws: ServerConnection,
+        session: Session,
+        hub: Hub,
+        feeds: Feeds,
+        access: Access,
+        commands: Commands,
+        settings: GatewaySettings,
+    ) -> None:
+        self._ws = ws
+        self._session = session
+        self._hub = hub
+        self._feeds = feeds
+        self._access = access
+        self._commands = commands
+        self._settings = settings
+        self._closing: asyncio.Task[None] | None = None
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self.follows: dict[str, Follower] = {}
+        self.projects: list[str] = []
+        self.slow = False
+        self.turn = 0
+
+    @property
+    def user_id(self) -> str:
+        return self._session.user_id
+
+    @property
+    def due(self) -> float:
+        return self._session.due
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._ws.transport.get_write_buffer_size()
+
+    async def serve(self) -> None:
+        """Read until the client is gone."""
+        self._hub.opened(self)
+        try:
+            async for data in self._ws:
+                metrics.FRAMES_IN.inc()
+                for effect in self._session.received(data, time.monotonic()):
+                    await self._carry_out(effect)
+                while len(self._in_flight) >= self._settings.commands_in_flight:
+                    await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+        except ConnectionClosed:
+            pass
+        finally:
+            self._session.lost()
+            self._hub.left(self)
+            if self._closing is not None:
+                await self._closing
+
+    def tick(self, now: float) -> None:
+        self._apply(self._session.tick(now))
+
+    def write(self, data: bytes) -> None:
+        ws = self._ws
+        if ws.protocol.state is not State.OPEN or self._closing is not None:
+            return
+        waiting = ws.transport.get_write_buffer_size()
+        if waiting > self._settings.gather_bytes:
+            if waiting > self._settings.slow_bytes * _HARD_FACTOR:
+                self.close(CloseCode.TOO_SLOW)
+                return
+            if not self.slow:
+                self._hub.slowed(self)
+        ws.protocol.send_text(data)
+        ws.send_data()
+        metrics.FRAMES_OUT.inc()
+        metrics.BYTES_OUT.inc(len(data))
+
+    def close(self, code: CloseCode) -> None:
+        """Close; what waits is still written, for as long as the client takes it."""
+        if self._closing is None:
+            self._session.lost()
+            metrics.CLOSES.labels(str(int(code))).inc()
+            self._closing = asyncio.create_task(self._ws.close(code, CLOSE_REASONS[code]))
+
+    async def leave(self, reconnect_in_ms: int) -> None:
+        """Say goodbye, finish what is under way, and close."""
+        self._apply(self._session.goodbye("the server restarts", reconnect_in_ms))
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=_FINISH_WITHIN_S)
+        self.close(CloseCode.SHUTTING_DOWN)
+        if self._closing is not None:
+            await self._closing
+
+    # -- effects --
+
+    def _apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    self.write(effect.data)
+                case Close():
+                    self.close(effect.code)
+                case Perform():
+                    self._begin(effect.frame)
+                case Join():
+                    raise AssertionError("only a frame from the client makes someone join")
+
+    async def _carry_out(self, effect: Effect) -> None:
+        if not isinstance(effect, Join):
+            self._apply([effect])
+            return
+        try:
+            await self._hub.join(self)
+        except Refused as refused:
+            self._apply(self._session.turn_away(refused, CloseCode.TOO_MANY_CONNECTIONS))
+            return
+        self._apply(self._session.welcome(time.monotonic()))
+        self._hub.schedule(self)
+        if self._session.resume:
+            points, self._session.resume = self._session.resume, []
+            self._run(self._resume(points))
+
+    def _begin(self, frame: frames.ClientFrame) -> None:
+        if isinstance(frame, frames.Subscribe | frames.Unsubscribe | frames.MessageSend):
+            # These keep their order, each conversation's own; a cancel or another conversation passes them.
+            lane = frame.conversation_id
+            task = self._run(self._perform(frame, self._lanes.get(lane)))
+            self._lanes[lane] = task
+            task.add_done_callback(lambda done: self._lanes.pop(lane) if self._lanes.get(lane) is done else None)
+        else:
+            self._run(self._perform(frame, None))
+
+    def _run(self, work: Any) -> "asyncio.Task[None]":
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+        return task
+
+    # -- commands --
+
+    async def _perform(self, frame: frames.ClientFrame, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            outcome = await self._outcome(frame)
+        except Refused as refused:
+            metrics.REFUSALS.labels(refused.code).inc()
+            self._apply(self._session.refused(frame.id, refused))
+        except Exception:
+            # Every command gets a reply, and one person's bad luck is not ten thousand people's reconnect.
+            log.exception("command failed", command=frame.__struct_config__.tag)
+            self._apply(self._session.refused(frame.id, Refused(ErrorCode.INTERNAL)))
+        else:
+            self._apply(self._session.performed(frame.id, outcome))
+            self._go_live(frame)
+
+    async def _outcome(self, frame: frames.ClientFrame) -> Any:
+        commands, me = self._commands, self.user_id
+        match frame:
+            case frames.Subscribe():
+                return await self._subscribe(frame.conversation_id, frame.cursor, frame.runs)
+            case frames.Unsubscribe():
+                return self._unsubscribe(frame.conversation_id)
+            case frames.MessageSend():
+                sent = await commands.send_message(
+                    me,
+                    conversation_id=frame.conversation_id,
+                    client_message_id=frame.client_message_id,
+                    content=frame.content,
+                    agent_id=frame.agent_id,
+                    when_busy=frame.when_busy,
+                )
+                return {"message_id": sent.message_id, "run_id": sent.run_id}
+            case frames.MessageRegenerate():
+                run_id = await commands.regenerate(
+                    me,
+                    conversation_id=frame.conversation_id,
+                    message_id=frame.message_id,
+                    client_request_id=frame.client_request_id,
+                )
+                return {"run_id": run_id}
+            case frames.RunCancel():
+                status = await commands.cancel(
+                    me,
+                    conversation_id=frame.conversation_id,
+                    run_id=frame.run_id,
+                    client_message_id=frame.client_message_id,
+                )
+                return {"status": status}
+            case frames.ConversationCreate():
+                created = await commands.create(
+                    me,
+                    project_id=frame.project_id,
+                    conversation_id=frame.conversation_id,
+                    title=frame.title,
+                    agent_id=frame.agent_id,
+                )
+                await self._hub.use(self, frame.project_id)
+                return {"conversation_id": created.conversation_id}
+            case frames.ConversationUpdate():
+                await commands.update(
+                    me,
+                    conversation_id=frame.conversation_id,
+                    title=frame.title,
+                    archived=frame.archived,
+                    agent_id=frame.agent_id,
+                )
+                return {"conversation_id": frame.conversation_id}
+            case frames.ConversationDelete():
+                await commands.delete(me, conversation_id=frame.conversation_id)
+                return {"conversation_id": frame.conversation_id}
+            case _:
+                raise AssertionError(f"the session performs no {type(frame).__name__}")
+
+    # -- subscriptions --
+
+    async def _subscribe(
+        self, conversation_id: str, cursor: str | None, runs: dict[str, frames.RunCursor]
+    ) -> frames.SubscribeReply:
+        # A reply may be large: the client reads the one before first.
+        await self._ws.drain()
+        access = await self._access.conversation(self.user_id, conversation_id)
+        if access.deleted:
+            raise Refused(ErrorCode.NOT_FOUND)
+        await self._hub.use(self, access.project_id)
+        self._unsubscribe(conversation_id)
+        follower = self.follows[conversation_id] = Follower(self.user_id, self)
+        try:
+            reply = await self._feeds.follow(conversation_id, follower, cursor, runs)
+        except BaseException:
+            if self.follows.get(conversation_id) is follower:
+                del self.follows[conversation_id]
+            raise
+        if self._session.closed or self.follows.get(conversation_id) is not follower:
+            self._feeds.unfollow(conversation_id, follower)
+        return reply
+
+    def _go_live(self, point: object) -> None:
+        if isinstance(point, frames.Subscribe | frames.ResumePoint):
+            follower = self.follows.get(point.conversation_id)
+            if follower is not None:
+                self._feeds.go_live(follower)
+
+    def _unsubscribe(self, conversation_id: str) -> None:
+        follower = self.follows.pop(conversation_id, None)
+        if follower is not None:
+            self._feeds.unfollow(conversation_id, follower)
+
+    async def _resume(self, points: list[frames.ResumePoint]) -> None:
+        for point in points:
+            try:
+                outcome = await self._subscribe(point.conversation_id, point.cursor, point.runs)
+            except Refused as refused:
+                self.write(subscribed(point.conversation_id, refused))
+            else:
+                self.write(subscribed(point.conversation_id, outcome))
+                self._go_live(point)

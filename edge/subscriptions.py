@@ -69,9 +69,7 @@ class RunText:
         text = self.after(seq)
         if text is not None:
             return [_delta(self, seq + 1, text)]
-        again = frames.RunRestarted(
-            run_id=self.run_id, conversation_id=self.conversation_id, attempt=self.attempt
-        )
+        again = frames.RunRestarted(run_id=self.run_id, conversation_id=self.conversation_id, attempt=self.attempt)
         return [msgspec.json.encode(again), _delta(self, 1, self.after(0) or "")]
 
 
@@ -298,9 +296,8 @@ class Feed:
         text = self.texts.get(need.run_id)
         if text is not None and text.attempt == need.attempt:
             waiting, text.waiting = text.waiting or [], None
-            new = texts[max(0, text.seq - need.after_seq) :] if text.seq >= need.after_seq else ()
-            if new:
-                self._grow(text, text.seq + len(new), "".join(new))
+            if texts and text.seq == need.after_seq:
+                self._grow(text, text.seq + len(texts), "".join(texts))
             for delta in waiting:
                 # What still does not follow was lost with Redis; the next delta, or the end, asks again.
                 if delta.from_seq == text.seq + 1:

@@ -174,9 +174,7 @@ class Commands:
         await self._sent.remember(message_id, digest, run_id)
         return Sent(message_id, run_id)
 
-    async def regenerate(
-        self, user_id: str, *, conversation_id: str, message_id: str, client_request_id: str
-    ) -> str:
+    async def regenerate(self, user_id: str, *, conversation_id: str, message_id: str, client_request_id: str) -> str:
         """Answer a question again (`message_id` is the question or one of its answers); returns the run's id.
 
         Raises:

@@ -92,9 +92,7 @@ class Feeds:
         upto, state = feed.position, shown.conversation(feed.view)
         metrics.WATCHED.set(len(self._feeds))
         try:
-            missed = await self._past.missed(
-                conversation_id, follower.user_id, after=after, upto=upto, named=named
-            )
+            missed = await self._past.missed(conversation_id, follower.user_id, after=after, upto=upto, named=named)
         except BaseException:
             self.unfollow(conversation_id, follower)
             raise

@@ -125,9 +125,7 @@ class Gateway:
             offered=_offered_token(ws.request),
             now=time.monotonic(),
         )
-        await Connection(
-            ws, session, self._hub, self._feeds, self._access, self._commands, self._settings
-        ).serve()
+        await Connection(ws, session, self._hub, self._feeds, self._access, self._commands, self._settings).serve()
 
     def _verify(self, token: str) -> Credentials:
         principal = self._tokens.verify(token)

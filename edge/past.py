@@ -37,7 +37,6 @@ _TOP: Final = 2**52
 """Above every position: asks for the state of a window without its records."""
 
 
-
 class CannotResume(Exception):
     """The log was made anew, or too much was missed: whoever watches has to start anew."""
 

@@ -313,9 +313,7 @@ def decode(data: str | bytes) -> frames.ClientFrame:
         if isinstance(found := getattr(frame, name, None), str) and found != found.lower()
     }
     if isinstance(frame, frames.Hello) and any(p.conversation_id != p.conversation_id.lower() for p in frame.resume):
-        odd["resume"] = [
-            msgspec.structs.replace(p, conversation_id=p.conversation_id.lower()) for p in frame.resume
-        ]
+        odd["resume"] = [msgspec.structs.replace(p, conversation_id=p.conversation_id.lower()) for p in frame.resume]
     return msgspec.structs.replace(frame, **odd) if odd else frame
 
 

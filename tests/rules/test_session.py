@@ -40,9 +40,7 @@ def joined(**settings: Any) -> Session:
 
 def shown(effects: list[Effect]) -> list[Any]:
     """Effects in short: frames as objects, closes as their codes."""
-    return [
-        json.loads(e.data) if isinstance(e, Send) else e.code if isinstance(e, Close) else e for e in effects
-    ]
+    return [json.loads(e.data) if isinstance(e, Send) else e.code if isinstance(e, Close) else e for e in effects]
 
 
 def error(effects: list[Effect]) -> tuple[Any, str, set[str]]:

@@ -430,9 +430,7 @@ def test_a_refusal_is_told_to_its_sender_only(world: World) -> None:
     mine = process.watch()
     theirs = process.watch()
     theirs.follower.user_id = BOB
-    refused = events.MessageRejected(
-        message_id=TALK, client_message_id=TALK, user_id=ADA, code="conversation_archived"
-    )
+    refused = events.MessageRejected(message_id=TALK, client_message_id=TALK, user_id=ADA, code="conversation_archived")
     process.hear(world.happen(refused))
 
     assert types(mine) == ["message.rejected"]
@@ -567,7 +565,7 @@ def test_rows_tell_what_the_records_told(world: World) -> None:
     world.say(second, 1, "tw")
     world.happen(events.ConversationUpdated(user_id=ADA, title="Another title"))
     process.said(process.feed.top(len(world.records)))
-    [need] = process.needs
+    assert process.needs == [NeedRecords(1)]
     process.needs.clear()
     process.said(process.feed.caught_up(rows(world, 1)))
     process.settle()

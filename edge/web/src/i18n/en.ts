@@ -40,7 +40,7 @@ export const en = {
   unknownFailure: "Something went wrong. Please try again.",
 
   auth: {
-    tagline: "Conversations with people and AI agents, live.",
+    tagline: "Talk with people and AI agents, live.",
     signInTitle: "Welcome back",
     signInLead: "Sign in to pick up where you left off.",
     signUpTitle: "Create your account",
@@ -74,7 +74,6 @@ export const en = {
     delete: "Delete",
     actions: (title: string) => `Actions for “${title}”`,
     open: "Show conversations",
-    close: "Hide conversations",
     today: "Today",
     yesterday: "Yesterday",
     week: "Previous 7 days",
@@ -82,7 +81,6 @@ export const en = {
   },
 
   account: {
-    menu: "Account and settings",
     signOut: "Sign out",
     language: "Language",
     theme: "Appearance",

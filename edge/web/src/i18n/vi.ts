@@ -28,7 +28,7 @@ export const vi: Dictionary = {
   unknownFailure: "Đã xảy ra lỗi. Vui lòng thử lại.",
 
   auth: {
-    tagline: "Trò chuyện trực tiếp cùng mọi người và trợ lý AI.",
+    tagline: "Trò chuyện cùng mọi người và trợ lý AI.",
     signInTitle: "Chào mừng trở lại",
     signInLead: "Đăng nhập để tiếp tục cuộc trò chuyện đang dở.",
     signUpTitle: "Tạo tài khoản",
@@ -62,7 +62,6 @@ export const vi: Dictionary = {
     delete: "Xóa",
     actions: (title) => `Thao tác với “${title}”`,
     open: "Hiện danh sách trò chuyện",
-    close: "Ẩn danh sách trò chuyện",
     today: "Hôm nay",
     yesterday: "Hôm qua",
     week: "7 ngày qua",
@@ -70,7 +69,6 @@ export const vi: Dictionary = {
   },
 
   account: {
-    menu: "Tài khoản và cài đặt",
     signOut: "Đăng xuất",
     language: "Ngôn ngữ",
     theme: "Giao diện",

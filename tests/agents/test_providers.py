@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from contextlib import aclosing
 
 import pytest
@@ -134,8 +135,10 @@ async def test_is_too_slow_to_begin(provider: Provider) -> None:
 async def test_hangs_in_mid_answer(provider: Provider) -> None:
     """No further token in time: the call fails, what was said stands."""
     limits = TimeLimits(between_tokens_s=0.2, retry_s=0)
+    asked_at = time.monotonic()
     said, trouble = await failed(provider, "/tokens 8 /hang 3", limits)
 
+    assert time.monotonic() - asked_at < 5
     assert len("".join(said).split()) == 3
     assert trouble == Trouble.STALLED
 

@@ -76,6 +76,8 @@ def up(
         console.print(f"Chorus is running already: {running.url if running else data}")
     except (StackError, BadSetting) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:  # a file in it that belongs to somebody else, a disk that got full
+        raise click.ClickException(f"The data folder {data} cannot be used: {error}.") from error
     else:
         console.print(f"Stopped; had to be killed: {', '.join(killed)}." if killed else "Stopped.")
 

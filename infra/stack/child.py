@@ -16,23 +16,23 @@ _TAIL_LINES = 40
 
 
 class BoundedLog:
-    """A file that is put aside as `<name>.1` when it is full, in place of the one put aside before."""
+    """A file that is put aside as `<name>.1` when it is full, in place of the one put aside before.
+
+    What cannot be written is dropped: a full disk must not make a part wait for its own log.
+    """
 
     def __init__(self, path: Path, max_bytes: int = 10 * 1024 * 1024) -> None:
         self._path = path
         self._max_bytes = max_bytes
-        self._file = path.open("ab")
 
     def write(self, data: bytes) -> None:
-        if self._file.tell() + len(data) > self._max_bytes:
-            self._file.close()
-            self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-            self._file = self._path.open("ab")
-        self._file.write(data)
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
+        try:
+            if self._path.exists() and self._path.stat().st_size + len(data) > self._max_bytes:
+                self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+            with self._path.open("ab") as file:
+                file.write(data)
+        except OSError:
+            pass
 
 
 class Child:
@@ -42,12 +42,11 @@ class Child:
         tail: the last lines that it wrote.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log: BoundedLog) -> None:
         self._process = process
-        self._log = log
         self.pid = process.pid
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._copying = asyncio.create_task(self._copy())
+        self._copying = asyncio.create_task(self._copy(log))
 
     @classmethod
     async def start(cls, part: Part, log_dir: Path) -> "Child":
@@ -75,20 +74,16 @@ class Child:
             start_new_session=True,
             preexec_fn=None if command.sets_death_signal else tie_to_parent,
         )
-        return cls(process, log_dir / f"{part.name}.out")
+        return cls(process, BoundedLog(log_dir / f"{part.name}.out"))
 
-    async def _copy(self) -> None:
+    async def _copy(self, log: BoundedLog) -> None:
         assert self._process.stdout is not None
-        log = BoundedLog(self._log)
         rest = b""
-        try:
-            while data := await self._process.stdout.read(65_536):
-                log.write(data)
-                *lines, rest = (rest + data).split(b"\n")
-                self.tail.extend(line.decode(errors="replace") for line in lines if line.strip())
-                rest = rest[-4096:]
-        finally:
-            log.close()
+        while data := await self._process.stdout.read(65_536):
+            log.write(data)
+            *lines, rest = (rest + data).split(b"\n")
+            self.tail.extend(line.decode(errors="replace") for line in lines if line.strip())
+            rest = rest[-4096:]
 
     async def wait(self) -> int:
         """Wait for its end; the exit status, negative where a signal ended it."""

@@ -32,7 +32,7 @@ _OPTIONS = {
 _HBA = "host all chorus 127.0.0.1/32 trust\n"
 
 _SETUP = """\
-CREATE ROLE chorus LOGIN CREATEDB
+CREATE ROLE chorus LOGIN
 CREATE DATABASE chorus OWNER chorus
 """
 
@@ -74,14 +74,14 @@ class Postgres(Part):
             "--locale=C.UTF-8",
             "--auth=reject",
         ]
-        self._run([str(self._bin / "initdb"), "-D", str(new), *init], cwd=new)
+        self._run([str(self._bin / "initdb"), "-D", str(new), *init], new)
         (new / "pg_hba.conf").write_text(_HBA)
-        self._run([str(self._bin / "postgres"), "--single", "-D", str(new), "postgres"], cwd=new, stdin=_SETUP)
+        self._run([str(self._bin / "postgres"), "--single", "-D", str(new), "postgres"], new, stdin=_SETUP)
         new.rename(self._data)
 
-    def _run(self, argv: list[str], cwd: Path, stdin: str = "") -> None:
+    def _run(self, argv: list[str], data: Path, stdin: str = "") -> None:
         done = subprocess.run(
-            [*self._as_user(cwd), *argv],
+            [*self._as_user(data), *argv],
             input=stdin,
             cwd="/",
             stdout=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """What the supervisor decides, and what it needs to know; no part runs."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,9 +10,9 @@ import pytest
 
 from infra.settings import BadSetting
 from infra.stack import secrets
-from infra.stack.child import BoundedLog
+from infra.stack.child import BoundedLog, Child
 from infra.stack.config import StackConfig
-from infra.stack.part import StackError
+from infra.stack.part import Command, Part, StackError
 from infra.stack.state import PartState, StackState, born, leftovers
 from infra.stack.supervisor import restart_delay, telling_line
 
@@ -43,12 +44,34 @@ def test_a_log_never_outgrows_its_bound(tmp_path: Path) -> None:
     log = BoundedLog(tmp_path / "part.out", max_bytes=1000)
     for number in range(1000):
         log.write(f"line {number}\n".encode())
-    log.close()
 
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert set(sizes) == {"part.out", "part.out.1"}
     assert max(sizes.values()) <= 1000
     assert (tmp_path / "part.out").read_text().endswith("line 999\n")
+
+
+class Talker(Part):
+    """Prints more than a pipe holds, then ends."""
+
+    role = name = title = "talker"
+
+    def command(self) -> Command:
+        code = "[print('y' * 1000) for _ in range(1000)]; print('done')"
+        return Command([sys.executable, "-c", code], dict(os.environ), cwd=Path("/"))
+
+    async def ready(self) -> bool:
+        return True
+
+
+async def test_a_part_does_not_wait_for_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    """On a full disk a part goes on: what it prints is taken from it, though it is kept nowhere."""
+    (tmp_path / "talker.out").symlink_to("/dev/full")
+    child = await Child.start(Talker(), tmp_path)
+
+    async with asyncio.timeout(20):
+        assert await child.wait() == 0
+    assert child.tail[-1] == "done"
 
 
 def _state(pid: int, born_at: int | None) -> StackState:

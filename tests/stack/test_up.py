@@ -94,15 +94,16 @@ def test_a_second_up_says_that_it_runs(local: Local) -> None:
     assert local.processes() == before
 
 
-def test_a_part_that_dies_is_started_again_and_status_says_so(local: Local) -> None:
+@pytest.mark.parametrize("role", PARTS)
+def test_a_part_that_dies_is_started_again_and_status_says_so(local: Local, role: str) -> None:
     """A killed part comes back, and whoever asks is told how often and since when."""
     local.ensure_up()
-    before = local.shown("redis")["restarts"]
-    killed = local.kill("redis")
+    before = local.shown(role)["restarts"]
+    killed = local.kill(role)
 
-    local.ready_again("redis", killed)
+    local.ready_again(role, killed)
 
-    shown = local.shown("redis")
+    shown = local.shown(role)
     assert shown["restarts"] == before + 1
     assert shown["restarted_at"] is not None
     assert "last" in local.run("status").stdout

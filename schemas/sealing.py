@@ -10,6 +10,7 @@ The id of the thing that the text belongs to is authenticated with it, so a text
 import hashlib
 import hmac
 import os
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORM = "1"
+_PREFIX = f"{_FORM}."
+_OWNER = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class CannotUnseal(ValueError):
@@ -59,12 +62,9 @@ class DataKey:
         Raises:
             CannotUnseal: see there.
         """
-        form, _, rest = sealed.partition(".")
-        _owner, _, body = rest.partition(".")
-        if form != _FORM or not body:
-            raise CannotUnseal(f"no sealed text of form {_FORM}")
+        body = _body_at(sealed)
         try:
-            box = urlsafe_b64decode(body)
+            box = urlsafe_b64decode(sealed[body:])
             return self._cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], thing_id.encode()).decode()
         except (InvalidTag, ValueError) as error:
             raise CannotUnseal(f"text of {thing_id} does not open with the key of {self.owner_id}") from error
@@ -80,8 +80,14 @@ def owner_of(sealed: str) -> str:
     Raises:
         CannotUnseal: the text is not in sealed form.
     """
-    form, _, rest = sealed.partition(".")
-    owner, dot, _body = rest.partition(".")
-    if form != _FORM or not dot:
-        raise CannotUnseal(f"no sealed text of form {_FORM}")
+    owner = sealed[len(_PREFIX) : _body_at(sealed) - 1]
+    if not _OWNER.fullmatch(owner):
+        raise CannotUnseal("sealed for nobody: its owner is no id")
     return owner
+
+
+def _body_at(sealed: str) -> int:
+    body = sealed.find(".", len(_PREFIX)) + 1
+    if not sealed.startswith(_PREFIX) or not body:
+        raise CannotUnseal(f"no sealed text of form {_FORM}")
+    return body

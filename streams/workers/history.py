@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
+import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
@@ -20,7 +21,6 @@ from infra.process import Process
 from infra.process import run as run_process
 from infra.settings import KafkaSettings, PostgresSettings, ProcessSettings, SealingSettings
 from schemas import events
-from schemas.contract import InvalidRecord
 from schemas.conversation import ConversationView
 from schemas.sealing import CannotUnseal
 from schemas.topics import CONVERSATION_EVENTS
@@ -139,8 +139,8 @@ class HistorySink:
             batch: list[tuple[events.ConversationAdvanced, int, int]] = []
             async for record in read_partition(self._kafka, CONVERSATION_EVENTS.topic, partition, start, end):
                 try:
-                    event, _ = CONVERSATION_EVENTS.decode(record.value, record.headers)
-                except InvalidRecord as error:
+                    event = events.decode_advanced(record.value)
+                except msgspec.DecodeError as error:  # the intake has put it aside when it came
                     log.warning(
                         "unreadable record skipped", partition=partition, offset=record.offset, error=str(error)
                     )

@@ -199,12 +199,13 @@ async def test_a_text_that_does_not_open_is_unfit(pool: Pool, new_sink: NewSink,
     records = [first, talk.record(talk.posted("một"))]
     records.append(talk.record(replace(moved, message_id=ids.new_id())))
     records.append(talk.record(replace(moved, message_id=ids.new_id(), content="chữ trần")))
+    records.append(talk.record(replace(moved, message_id=ids.new_id(), content="1.nobody.AAAA")))
 
     await (await new_sink()).handle_batch(delivered(records))
 
-    assert [position for position, _ in await unfit(pool, talk)] == [3, 4]
+    assert [position for position, _ in await unfit(pool, talk)] == [3, 4, 5]
     assert [m.content for _, m in await history.messages(pool, talk.conversation_id, limit=9)] == ["một"]
-    assert await history.position(pool, talk.conversation_id) == 4
+    assert await history.position(pool, talk.conversation_id) == 5
 
 
 async def test_a_hole_is_noted_and_does_not_stop_the_conversation(pool: Pool, new_sink: NewSink, talk: Talk) -> None:

@@ -136,7 +136,7 @@ async def conversation_summaries(
 
 
 async def causes(db: "Database", conversation_id: str) -> list[str]:
-    """The ids of the newest commands that updated, deleted or cancelled something here, oldest first.
+    """The ids of the newest commands that updated the conversation, oldest first.
 
     Other commands need no list: what they made carries an id that follows from theirs.
     """
@@ -145,8 +145,14 @@ async def causes(db: "Database", conversation_id: str) -> list[str]:
 
 
 async def remembered_cancels(db: "Database", conversation_id: str) -> set[str]:
-    """The runs that were cancelled before their question came."""
-    rows = await db.fetch("SELECT run_id::text FROM remembered_cancels WHERE conversation_id = $1", conversation_id)
+    """The runs that were cancelled before their question came, and whose question has not come yet."""
+    rows = await db.fetch(
+        """
+        SELECT run_id::text FROM remembered_cancels
+        WHERE conversation_id = $1 AND NOT EXISTS (SELECT FROM runs WHERE id = run_id)
+        """,
+        conversation_id,
+    )
     return {row["run_id"] for row in rows}
 
 
@@ -211,43 +217,6 @@ async def message(db: "Database", conversation_id: str, message_id: str) -> Stor
     return None if row is None else _stored_message(row)
 
 
-# The newest answer is the one with the highest position. The question itself comes without its answers.
-_PATH = f"""
-WITH RECURSIVE path AS (
-    SELECT id, parent_message_id, 0 AS depth FROM messages WHERE id = $2 AND conversation_id = $1
-    UNION ALL
-    SELECT parent.id, parent.parent_message_id, depth + 1
-    FROM path JOIN messages AS parent ON parent.id = path.parent_message_id
-    WHERE depth < $3 AND parent.conversation_id = $1
-)
-SELECT {_MESSAGE} FROM path JOIN messages AS m ON m.id = path.id
-UNION ALL
-SELECT {_MESSAGE} FROM path JOIN LATERAL (
-    SELECT * FROM messages AS answer
-    WHERE answer.conversation_id = $1 AND answer.parent_message_id = path.id AND answer.role = 'assistant'
-    ORDER BY answer.position DESC LIMIT 1
-) AS m ON path.depth > 0
-"""
-
-
-async def context_path(db: "Database", conversation_id: str, question_id: str, limit: int) -> list[StoredMessage]:
-    """What was said on the way to a question, which is the last of it: at most `limit` messages, oldest first.
-
-    The way goes from question to parent question; each is followed by its newest answer.
-    """
-    rows = await db.fetch(_PATH, conversation_id, question_id, limit)
-    found = {stored.message.id: stored for stored in map(_stored_message, rows)}
-    answers = {s.message.parent_message_id: s for s in found.values() if s.message.role == "assistant"}
-    path: list[StoredMessage] = []  # newest first
-    question = found.get(question_id)
-    while question is not None and len(path) < limit:
-        if path and question.message.id in answers:
-            path.append(answers[question.message.id])
-        path.append(question)
-        question = found.get(question.message.parent_message_id or "")
-    return path[:limit][::-1]
-
-
 async def rejections(
     db: "Database", conversation_id: str, user_id: str, after: int = 0
 ) -> list[tuple[int, frames.Rejected]]:
@@ -304,16 +273,6 @@ async def run(db: "Database", conversation_id: str, run_id: str) -> StoredRun | 
     """One run of this conversation."""
     row = await db.fetchrow(f"SELECT {_RUN} FROM runs WHERE id = $1 AND conversation_id = $2", run_id, conversation_id)
     return None if row is None else _stored_run(row)
-
-
-async def runs_of(db: "Database", conversation_id: str, question_id: str) -> list[StoredRun]:
-    """The runs that answer, or answered, one question, oldest first."""
-    rows = await db.fetch(
-        f"SELECT {_RUN} FROM runs WHERE question_id = $1 AND conversation_id = $2 ORDER BY queued_at, id",
-        question_id,
-        conversation_id,
-    )
-    return [_stored_run(row) for row in rows]
 
 
 async def runs_ended(db: "Database", conversation_id: str, after: int = 0, limit: int = 500) -> list[StoredRun]:

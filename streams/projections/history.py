@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from schemas import events
-from schemas.conversation import ConversationView, RunStatus, apply
+from schemas.conversation import RECENT_CAUSES, ConversationView, RunStatus, apply, is_update
 from streams.projections.opened import Opened
 
 
@@ -44,9 +44,6 @@ class Table:
         return f"INSERT INTO {self.name} ({names}) SELECT {values} FROM unnest({arrays}) AS r ({names}) {self.conflict}"
 
 
-KEPT_CAUSES = 512
-"""How many causes of updates and cancels a conversation remembers: a client gives up repeating long before."""
-
 CONVERSATIONS = Table(
     "conversations",
     {
@@ -69,7 +66,7 @@ CONVERSATIONS = Table(
         agent_id = excluded.agent_id, last_question_id = excluded.last_question_id, position = excluded.position,
         causes = CASE WHEN excluded.causes = '{{}}' THEN conversations.causes ELSE
             (conversations.causes || excluded.causes)
-                [greatest(1, cardinality(conversations.causes || excluded.causes) - {KEPT_CAUSES - 1}):] END,
+                [greatest(1, cardinality(conversations.causes || excluded.causes) - {RECENT_CAUSES - 1}):] END,
         updated_at = excluded.updated_at
     WHERE conversations.position < excluded.position
     """,
@@ -212,7 +209,7 @@ class Rows:
         self.changed.add(record.conversation_id)
         for n, fact in enumerate(opened.record.facts):
             self._apply(opened, fact, n)
-        if any(map(_must_be_remembered, record.facts)):
+        if is_update(record):
             self.causes.setdefault(record.conversation_id, []).append(record.cause)
         return odd
 
@@ -342,19 +339,3 @@ def _change(
 
 def _json(value: Struct | None) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
-
-
-def _must_be_remembered(fact: events.AnyFact) -> bool:
-    """Whether its command, seen again, can only be known by its id: nothing that it made is named after it."""
-    match fact:
-        case (
-            events.ConversationUpdated()
-            | events.ConversationDeleted()
-            | events.RunCancelling()
-            | events.CancelRemembered()
-        ):
-            return True
-        case events.RunEnded():
-            return fact.status == RunStatus.CANCELLED
-        case _:
-            return False

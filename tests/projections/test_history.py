@@ -11,6 +11,7 @@ from infra import history
 from infra.keyring import Keyring
 from infra.settings import KafkaSettings
 from schemas import events, ids, shown
+from schemas.conversation import RECENT_CAUSES
 from schemas.sealing import DataKey
 from streams.workers.history import HistorySink, SinkAhead
 from tests.projections.conftest import NewSink, Pool, delivered
@@ -274,24 +275,8 @@ async def test_a_conversation_is_listed_by_its_newest_activity(
     assert [c.id for c in found] == [talks[2].conversation_id]
 
 
-async def test_a_context_is_the_way_to_the_question(pool: Pool, new_sink: NewSink, talk: Talk) -> None:
-    """Each question on the way is followed by its newest answer; the question itself comes last, unanswered."""
-    records = [talk.created()]
-    for n in range(6):
-        question = talk.posted(f"hỏi {n}")
-        records.append(talk.record(question))
-        for nth in ("a", "b"):
-            records.append(talk.record(talk.posted(f"đáp {n}{nth}", question_id=question.message_id)))
-    await (await new_sink()).handle_batch(delivered(records))
-
-    path = await history.context_path(pool, talk.conversation_id, talk.questions[4], 6)
-
-    assert [stored.message.content for stored in path] == ["đáp 1b", "hỏi 2", "đáp 2b", "hỏi 3", "đáp 3b", "hỏi 4"]
-    assert {stored.owner_id for stored in path} == {talk.user_id}
-
-
 async def test_causes_are_remembered_and_the_oldest_forgotten(pool: Pool, new_sink: NewSink, talk: Talk) -> None:
-    """The newest 512 commands that updated, deleted or cancelled something are known by their ids, in order."""
+    """The newest commands that updated the conversation are known by their ids, in order."""
     sink = await new_sink()
     records = [talk.created()]
     for n in range(600):
@@ -301,9 +286,23 @@ async def test_causes_are_remembered_and_the_oldest_forgotten(pool: Pool, new_si
     for start in range(0, len(records), 100):
         await sink.handle_batch(delivered(records[start : start + 100], offset=start))
 
-    expected = [r.cause for r in records if isinstance(r.facts[0], events.ConversationUpdated)][-512:]
+    expected = [r.cause for r in records if isinstance(r.facts[0], events.ConversationUpdated)][-RECENT_CAUSES:]
 
     assert await history.causes(pool, talk.conversation_id) == expected
+
+
+async def test_a_cancel_is_remembered_until_its_question_comes(pool: Pool, new_sink: NewSink, talk: Talk) -> None:
+    """A run cancelled before its question is known to be, until it is queued."""
+    sink = await new_sink()
+    first = talk.created()
+    question = talk.posted("muộn")
+    queued = talk.queued(question.message_id)
+    await sink.handle_batch(delivered([first, talk.record(events.CancelRemembered(run_id=queued.run_id))]))
+    assert await history.remembered_cancels(pool, talk.conversation_id) == {queued.run_id}
+
+    end = events.RunEnded(run_id=queued.run_id, attempt=0, last_seq=0, status="cancelled", finish_reason="cancelled")
+    await sink.handle_batch(delivered([talk.record(question, queued, end)], offset=2))
+    assert await history.remembered_cancels(pool, talk.conversation_id) == set()
 
 
 async def test_two_that_believe_to_own_a_partition_store_everything_once(

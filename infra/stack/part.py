@@ -1,11 +1,14 @@
 """What a part of the local stack is: something with a command, that is ready at some time and can be stopped."""
 
 import asyncio
+import re
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_FAILURE = re.compile(r"FATAL|PANIC|ERROR|[Ee]rror|Exception|[Cc]annot|could not")
 
 
 class StackError(Exception):
@@ -84,6 +87,13 @@ class Step:
     title: str
     needs: tuple[str, ...]
     act: Callable[[], object] = field(repr=False)
+
+
+def telling_line(lines: Iterable[str]) -> str:
+    """Of the last lines that a program wrote the one that says why it ended; empty where it wrote none."""
+    heads = [line.strip() for line in lines if line.strip() and not line[0].isspace()]
+    failures = [line for line in heads if _FAILURE.search(line)]
+    return (failures or heads or [""])[-1]
 
 
 async def listens(port: int) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from infra.postgres import AWAY
-from infra.stack.part import Command, Part, StackError
+from infra.stack.part import Command, Part, StackError, telling_line
 
 SYSTEM_USER = "embedded_postgres"
 """Who runs the server when root starts the stack, because PostgreSQL refuses to run as root."""
@@ -89,8 +89,8 @@ class Postgres(Part):
             text=True,
         )
         if done.returncode or "ERROR" in done.stdout:
-            last = done.stdout.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-            raise StackError(f"PostgreSQL cannot make its folder {self._data}: {last[0]}")
+            why = telling_line(done.stdout.splitlines()) or f"exit code {done.returncode}"
+            raise StackError(f"PostgreSQL cannot make its folder {self._data}: {why}. See that its disk has room.")
 
     def _as_user(self, data: Path) -> list[str]:
         """The words before a command that make it run as a user who PostgreSQL accepts."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +11,7 @@ import structlog
 
 from infra.stack import state as states
 from infra.stack.child import Child
-from infra.stack.part import Part, StackError, Step
+from infra.stack.part import Part, StackError, Step, telling_line
 from infra.stack.state import PartState, StackState
 
 log = structlog.get_logger(__name__)
@@ -25,19 +24,10 @@ SETTLED_S = 30.0
 
 _POLL_S = 0.05
 
-_FAILURE = re.compile(r"FATAL|PANIC|ERROR|Error|Exception|cannot|Cannot")
-
 
 def restart_delay(deaths: int) -> float:
     """Seconds to wait before the next start after so many deaths in a row: 0, then 0.5 doubling up to 10."""
     return 0.0 if deaths <= 1 else min(10.0, 0.5 * 2 ** (deaths - 2))
-
-
-def telling_line(lines: Iterable[str]) -> str:
-    """Of the last lines that a program wrote the one that says why it ended; empty where it wrote none."""
-    heads = [line.strip() for line in lines if line.strip() and not line[0].isspace()]
-    failures = [line for line in heads if _FAILURE.search(line)]
-    return (failures or heads or [""])[-1]
 
 
 class Supervisor:

@@ -12,9 +12,9 @@ from infra.settings import BadSetting
 from infra.stack import secrets
 from infra.stack.child import BoundedLog, Child
 from infra.stack.config import StackConfig
-from infra.stack.part import Command, Part, StackError
+from infra.stack.part import Command, Part, StackError, telling_line
 from infra.stack.state import PartState, StackState, born, leftovers
-from infra.stack.supervisor import restart_delay, telling_line
+from infra.stack.supervisor import restart_delay
 
 
 def test_a_part_that_dies_is_started_at_once_then_ever_slower() -> None:

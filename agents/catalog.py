@@ -89,11 +89,14 @@ class Catalog:
 
     def _openai(self, config: AgentConfig) -> OpenAIHTTP:
         ours = config.base_url is None
-        return OpenAIHTTP(
-            self._http,
-            config.base_url or self._platform.url,
-            config.model or self._platform.model,
-            # Our key is for our own server: a configuration must not be able to have it sent elsewhere.
-            api_key=self._platform.key if ours else None,
-            connect_s=config.timeouts.connect_s,
-        )
+        try:
+            return OpenAIHTTP(
+                self._http,
+                config.base_url or self._platform.url,
+                config.model or self._platform.model,
+                # Our key is for our own server: a configuration must not be able to have it sent elsewhere.
+                api_key=self._platform.key if ours else None,
+                connect_s=config.timeouts.connect_s,
+            )
+        except ValueError as error:
+            raise ProviderError(Trouble.NO_AGENT, "its address is none") from error

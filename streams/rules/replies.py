@@ -99,6 +99,12 @@ def overtaken(attempt: int, known: Known) -> bool:
     return known.end is not None or known.attempts > attempt
 
 
+def is_ours_alone(attempt: int, offset: int, known: Known) -> bool:
+    """Whether an attempt whose beginning stands at this offset is the only one there is, or the last."""
+    others = (report.attempt for at, report in known.reports.items() if at != offset)
+    return known.end is None and max(others, default=0) < attempt
+
+
 MARGIN_MS = 60_000
 """How far the clocks of two machines may differ, in milliseconds. 60,000: far more than where time is kept."""
 
@@ -131,6 +137,10 @@ class Memory:
     def reaches_back_to(self, since_ms: int) -> None:
         """All reports from this time on have been noted."""
         self.since_ms = since_ms if self.since_ms is None else min(self.since_ms, since_ms)
+
+    def doubt(self) -> None:
+        """Something may have been reported since that is not known: it must be read before it is relied on."""
+        self.since_ms = None
 
     def note(self, run_id: str, offset: int, report: Report, at_ms: int) -> None:
         """A report stands at this offset. Noting it again changes nothing."""

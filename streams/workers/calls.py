@@ -1,14 +1,19 @@
 """One attempt at a run: open what was asked, report the beginning, call, tell, report the end."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.structs import RecordMetadata
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -46,6 +51,16 @@ _ASKER_GONE: Final = RunError(code=ErrorCode.NOT_FOUND, message="Whoever asked h
 _QUESTION_GONE: Final = RunError(code=ErrorCode.NOT_FOUND, message="The question has been deleted.")
 
 
+_KAFKA_AWAY: Final = (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    UnknownTopicOrPartitionError,
+)
+"""The producer itself tries again for as long as the broker is away. These come before a record is in its hands; any
+other error is final for the producer, and the process must begin anew."""
+
+
 class Reports:
     """Says to the conversation, and to its own memory, what becomes of runs.
 
@@ -57,10 +72,10 @@ class Reports:
         self._publisher = publisher
         self._memories = memories
 
-    async def started(self, request: AnswerRequested, attempt: int, traceparent: str | None) -> None:
-        """Returns once the report is safe, however long that takes."""
+    async def started(self, request: AnswerRequested, attempt: int, traceparent: str | None) -> int:
+        """Returns its offset once the report is safe, however long that takes."""
         report = RunStartedReport(conversation_id=request.conversation_id, run_id=request.run_id, attempt=attempt)
-        await self._publish(report, ids.started_id(request.run_id, attempt), traceparent)
+        return await self._publish(report, ids.started_id(request.run_id, attempt), traceparent)
 
     async def ended(self, report: RunEndedReport, traceparent: str | None) -> None:
         """Returns once the report is safe, however long that takes."""
@@ -70,13 +85,13 @@ class Reports:
         """Make a report that was made before, byte for byte."""
         send = self._publisher.producer.send_and_wait
         topic = CONVERSATION_COMMANDS.topic
-        await patiently("Kafka", (KafkaError,), lambda: send(topic, value, key=key, headers=headers))
+        await patiently("Kafka", _KAFKA_AWAY, lambda: send(topic, value, key=key, headers=headers))
 
-    async def _publish(self, report: RunStartedReport | RunEndedReport, id: str, traceparent: str | None) -> None:
+    async def _publish(self, report: RunStartedReport | RunEndedReport, id: str, traceparent: str | None) -> int:
         now = datetime.now(UTC)
         place: RecordMetadata = await patiently(
             "Kafka",
-            (KafkaError,),
+            _KAFKA_AWAY,
             lambda: self._publisher.publish(
                 CONVERSATION_COMMANDS,
                 report,
@@ -87,8 +102,16 @@ class Reports:
             ),
         )
         if (memory := self._memories.get(place.partition)) is not None:
-            kind = Started if isinstance(report, RunStartedReport) else Ended
-            memory.note(report.run_id, place.offset, kind(report.attempt), place.timestamp)
+            if place.offset < 0:  # sent twice by the producer, and the broker has forgotten where it stands
+                memory.doubt()
+            else:
+                kind = Started if isinstance(report, RunStartedReport) else Ended
+                memory.note(report.run_id, place.offset, kind(report.attempt), place.timestamp)
+        return int(place.offset)
+
+
+class Fenced(RuntimeError):
+    """Another worker answers this run: this one has lost its partitions and not heard of it yet."""
 
 
 @dataclass(frozen=True)
@@ -138,20 +161,28 @@ class Call:
 
     Attributes:
         partition: of the request; the reports have the same.
+        begun_at: the offset of the report that it began; None before.
         task: runs `run`; set by whoever starts it.
     """
 
     task: "asyncio.Task[DeadLetter | None]"
 
     def __init__(
-        self, means: Means, request: AnswerRequested, attempt: int, partition: int, traceparent: str | None
+        self,
+        means: Means,
+        request: AnswerRequested,
+        attempt: int,
+        partition: int,
+        traceparent: str | None,
+        proven: "Callable[[Call], Awaitable[None]]",
     ) -> None:
         self.request = request
         self.attempt = attempt
         self.partition = partition
         self._means = means
         self._traceparent = traceparent
-        self._begun = False
+        self._proven = proven
+        self.begun_at: int | None = None
         self._stop_asked = False
         self._can_stop = False
 
@@ -230,8 +261,8 @@ class Call:
         return context
 
     async def _begin(self) -> None:
-        await self._means.reports.started(self.request, self.attempt, self._traceparent)
-        self._begun = True
+        self.begun_at = await self._means.reports.started(self.request, self.attempt, self._traceparent)
+        await self._proven(self)
 
     async def _called(self, agent: Agent, prompt: Prompt) -> Ending:
         request = self.request
@@ -260,7 +291,7 @@ class Call:
 
     async def _report(self, ending: Ending) -> None:
         request = self.request
-        if self.attempt > 1 and not self._begun:
+        if self.attempt > 1 and self.begun_at is None:
             await self._begin()  # the text of the attempt before is not this one's, so clients must forget it
         content = ""
         if ending.content or ending.status == RunStatus.COMPLETED:

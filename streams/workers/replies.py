@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -41,14 +42,21 @@ from schemas.ids import Uuid
 from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS
 from streams.dead_letters import Record
 from streams.intake import Delivery, Intake, IntakeSettings
-from streams.rules.replies import EndUncalled, Join, Memory, Repeat, decide, overtaken
-from streams.workers.calls import Call, Means, Reports
+from streams.rules.replies import EndUncalled, Join, Memory, Repeat, decide, is_ours_alone, overtaken
+from streams.workers.calls import Call, Fenced, Means, Reports
 from streams.workers.recall import Recall
 from streams.workers.telling import Teller
 
 RETURN_S = 5.0
 """Seconds after a rebalance for a partition to come back before its calls are somebody else's. 5: two rebalances follow
 each other when a worker is replaced, and a call that is ended for nothing is paid for twice."""
+
+PAUSE_S = 3.0
+"""Seconds that this process may stand still before it must ask whether it still owns what it owned. 3: half of the
+session timeout, after which the broker gives its partitions away."""
+
+CLOSE_S = 2.0
+"""Seconds for the last reports to reach the broker when the process ends."""
 
 KEPT_RUNS = 100_000
 """Runs remembered at most, in all partitions, about 50 MB; older ones are read from the log again when asked for."""
@@ -108,6 +116,21 @@ class Replies:
         self._calls: dict[str, Call] = {}
         self._reading = asyncio.Lock()
         self._return: asyncio.TimerHandle | None = None
+        self._awake_at = asyncio.get_running_loop().time()
+
+    async def run(self) -> None:
+        """Notice when the process has stood still; until cancelled."""
+        while True:
+            self._notice_a_pause()
+            await asyncio.sleep(PAUSE_S / 3)
+
+    def _notice_a_pause(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._awake_at > PAUSE_S:
+            log.warning("stood still: reports are read again", seconds=now - self._awake_at)
+            for memory in self._memories.values():
+                memory.doubt()
+        self._awake_at = now
 
     async def assigned(self, partitions: Mapping[int, int]) -> None:
         """Remember what was reported, and let go of what has been done elsewhere meanwhile."""
@@ -164,7 +187,14 @@ class Replies:
             case Join():
                 call = self._calls[run_id]
             case decision:
-                call = Call(self._means, request, decision.attempt, delivery.partition, delivery.envelope.traceparent)
+                call = Call(
+                    self._means,
+                    request,
+                    decision.attempt,
+                    delivery.partition,
+                    delivery.envelope.traceparent,
+                    partial(self._prove, memory, asyncio.get_running_loop().time()),
+                )
                 if isinstance(decision, EndUncalled):
                     call.stop()
                 self._start(call)
@@ -185,6 +215,7 @@ class Replies:
 
     async def _memory(self, partition: int, requested_ms: int) -> Memory:
         """The partition's memory, reaching back to all that a run can have that was requested at this time."""
+        self._notice_a_pause()
         memory = self._memories[partition]
         if not memory.covers(requested_ms):
             async with self._reading:
@@ -194,6 +225,22 @@ class Replies:
                         "Kafka", (KafkaError,), lambda: self._recall.back_to(requested_ms, partition, memory)
                     )
         return memory
+
+    async def _prove(self, memory: Memory, decided_at: float, call: Call) -> None:
+        """Prove that nobody else has begun the same call, before it is made.
+
+        What was decided a moment ago is proof enough. Later, others may own the partition, and have said so in the log.
+
+        Raises:
+            Fenced: somebody has.
+        """
+        if asyncio.get_running_loop().time() - decided_at < PAUSE_S or call.begun_at is None:
+            return
+        requested_ms = int(call.request.requested_at.timestamp() * 1000)
+        async with self._reading:
+            await patiently("Kafka", (KafkaError,), lambda: self._recall.back_to(requested_ms, call.partition, memory))
+        if not is_ours_alone(call.attempt, call.begun_at, memory.known(call.request.run_id)):
+            raise Fenced(f"another worker answers run {call.request.run_id}")
 
     def _forget(self) -> None:
         """Keep memory bounded; not while what is read must stay complete."""
@@ -287,12 +334,13 @@ def main(env: Mapping[str, str]) -> None:
                 replies.dead_letter,
             )
             process.not_ready = intake.not_ready
-            telling = calls.create_task(teller.run())
+            helpers = [calls.create_task(work) for work in (teller.run(), replies.run())]
             try:
                 await intake.run(process.stopping)
             finally:
                 replies.abandon_all()
-                telling.cancel()
+                for helper in helpers:
+                    helper.cancel()
 
     run_process("replies", process_settings, work)
 
@@ -304,4 +352,5 @@ async def publishing(kafka: KafkaSettings) -> AsyncIterator[Publisher]:
     try:
         yield publisher
     finally:
-        await publisher.stop()
+        # Not for ever: where the broker is away, what it does not have is reported by another attempt.
+        await asyncio.wait([asyncio.ensure_future(publisher.stop())], timeout=CLOSE_S)

@@ -15,6 +15,7 @@ from streams.rules.replies import (
     Report,
     Started,
     decide,
+    is_ours_alone,
     overtaken,
 )
 
@@ -75,6 +76,15 @@ def test_an_attempt_is_overtaken_by_a_later_one() -> None:
     assert overtaken(1, known(Started(1), Started(2)))
     assert not overtaken(2, known(Started(1), Started(2)))
     assert not overtaken(1, known())
+
+
+def test_a_beginning_that_is_not_alone_is_in_vain() -> None:
+    """Somebody else's beginning of the same attempt, or any end, means that this one must not call."""
+    assert is_ours_alone(2, 1, known(Started(1), Started(2)))
+    assert not is_ours_alone(1, 0, known(Started(1), Started(1)))
+    assert not is_ours_alone(1, 1, known(Started(1), Started(1)))
+    assert not is_ours_alone(1, 0, known(Started(1), Ended(1)))
+    assert not is_ours_alone(1, 0, known(Started(1), Started(2)))
 
 
 def accepted(said: list[Report]) -> int | None:

@@ -15,7 +15,7 @@ from schemas.events import AgentRef, AnswerRequested, ContextMessage, RunEndedRe
 from schemas.sealing import DataKey
 from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS
 from tests.conftest import StartProcess
-from tests.running import Stack
+from tests.running import Stack, answers_200
 from tests.stack.asking import Asker, asking
 
 
@@ -307,6 +307,41 @@ async def test_a_second_worker_doubles_and_loses_nothing(asker: Asker, start_pro
         assert "".join(await asker.told(request, end.attempt)) == asker.text(request, end)
 
 
+async def test_a_worker_that_wakes_up_late_calls_nothing_again(asker: Asker, start_process: StartProcess) -> None:
+    """Stopped with SIGSTOP until another has done its work: what it still held has ended, and is not called again."""
+    sleeper = await start_process("streams", "replies", CHORUS_INSTANCE="replies-0")
+    question = word()
+    running = await asker.asked("/tokens 100 /delay 20")
+    waiting = await asker.asked(f"/tokens 3 {question}", conversation_id=running.conversation_id)
+    await asker.until_told(running, 5)
+    sleeper.kill(signal.SIGSTOP)
+    await start_process("streams", "replies", CHORUS_INSTANCE="replies-1")
+    await asker.end(waiting)
+    sleeper.kill(signal.SIGCONT)
+    await asker.until("the sleeper ends what it was doing", lambda: len(asker.ends(running)) == 2)
+    await asker.until("the sleeper is awake", lambda: answers_200(f"{sleeper.health}/readyz"))
+
+    assert asker.started(running) == [1, 2]
+    assert asker.started(waiting) == [1]
+    assert len(await asker.calls(question)) == 1
+    end = accepted(asker, running)
+    assert end is not None
+    assert end.attempt == 2
+    assert "".join(await asker.told(running, 2)) == asker.text(running, end)
+
+
+async def test_a_scripted_agent_needs_no_server(stack: Stack, scripted_agent: str, start_process: StartProcess) -> None:
+    """An agent of kind `scripted` answers from inside the process."""
+    question = word()
+    async with asking(stack, scripted_agent, kind="scripted") as asker:
+        await start_process("streams", "replies")
+        request = await asker.asked(f"/tokens 4 {question}")
+        end = await asker.end(request)
+
+        assert len(asker.text(request, end).split()) == 4
+        assert await asker.calls(question) == []
+
+
 def accepted(asker: Asker, request: AnswerRequested) -> RunEndedReport | None:
     """The end that a conversation takes: the first of the highest attempt begun by then."""
     highest = 0
@@ -327,10 +362,12 @@ async def test_a_thousand_calls_at_once(asker: Asker, start_process: StartProces
     await asyncio.gather(*(asker.ask(request) for request in firsts))
     await asyncio.gather(*(asker.ask(request) for request in seconds))
     most = 0
-    while len({r.run_id for r in asker.reports if isinstance(r, RunEndedReport)}) < 1100:
+    while not all(asker.ends(request) for request in (firsts[0], firsts[-1], seconds[0], seconds[-1])):
         calls = await asker.calls(question)
         most = max(most, sum(call["outcome"] == "open" for call in calls))
         await asyncio.sleep(0.2)
+    ours = {request.run_id for request in firsts + seconds}
+    await asker.until("all end", lambda: ours <= {r.run_id for r in asker.reports if isinstance(r, RunEndedReport)})
 
     assert most == 1000
     assert {asker.ends(request)[0].status for request in firsts + seconds} == {"completed"}

@@ -5,7 +5,7 @@ records. So a later version may add fields that need not be there, and members o
 version is held against every earlier one (full, transitive).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.described import UNKNOWN_FACT, Schema
 
@@ -34,14 +34,11 @@ def breaks(old: Schema, new: Schema) -> list[str]:
     return _compare(old, new, _Documents(old, new), "event", frozenset())
 
 
-class _Documents:
+class _Documents(NamedTuple):
     """The two whole schemas, where references lead."""
 
-    def __init__(self, old: Schema, new: Schema) -> None:
-        self._old, self._new = old, new
-
-    def follow(self, old: Schema, new: Schema) -> tuple[Schema, Schema]:
-        return _follow(old, self._old), _follow(new, self._new)
+    old: Schema
+    new: Schema
 
 
 def _follow(schema: Schema, document: Schema) -> Schema:
@@ -54,7 +51,7 @@ def _follow(schema: Schema, document: Schema) -> Schema:
 
 
 def _compare(old: Schema, new: Schema, documents: _Documents, path: str, seen: frozenset[tuple[int, int]]) -> list[str]:
-    old, new = documents.follow(old, new)
+    old, new = _follow(old, documents.old), _follow(new, documents.new)
     pair = (id(old), id(new))
     if pair in seen:  # a type that holds itself
         return []
@@ -96,8 +93,8 @@ def _compare_objects(
 def _compare_unions(
     old: Schema, new: Schema, documents: _Documents, path: str, seen: frozenset[tuple[int, int]]
 ) -> list[str]:
-    before = _members(old, lambda schema: documents.follow(schema, schema)[0])
-    after = _members(new, lambda schema: documents.follow(schema, schema)[1])
+    before = _members(old, documents.old)
+    after = _members(new, documents.new)
     is_open = UNKNOWN_FACT in before and UNKNOWN_FACT in after
     found = [f"{path}: can no longer be {name}" for name in before if name not in after]
     if not is_open:
@@ -110,9 +107,10 @@ def _compare_unions(
     return found
 
 
-def _members(schema: Schema, follow: Any) -> dict[str, Schema]:
+def _members(schema: Schema, document: Schema) -> dict[str, Schema]:
     """The members of a union by what tells them apart: a tag, a title, or the plain type."""
-    return {_name(member): member for member in map(follow, schema.get("anyOf", [schema]))}
+    members = [_follow(member, document) for member in schema.get("anyOf", [schema])]
+    return {_name(member): member for member in members}
 
 
 def _name(member: Schema) -> str:

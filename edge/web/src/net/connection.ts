@@ -82,6 +82,7 @@ export class Connection {
     this.watchedAt = Date.now();
     this.watchTimer = window.setInterval(this.watch, WATCH_MS);
     window.addEventListener("online", this.hurry);
+    window.addEventListener("offline", this.hurry);
     document.addEventListener("visibilitychange", this.seen);
     this.owner.link({ phase: "connecting", since: Date.now() });
     void this.attempt();
@@ -92,6 +93,7 @@ export class Connection {
     window.clearInterval(this.watchTimer);
     window.clearTimeout(this.retryTimer);
     window.removeEventListener("online", this.hurry);
+    window.removeEventListener("offline", this.hurry);
     document.removeEventListener("visibilitychange", this.seen);
     this.drop();
   }
@@ -248,7 +250,7 @@ export class Connection {
     if (document.visibilityState === "visible") this.hurry();
   };
 
-  /** The network is back, or somebody looks: do not wait out a long delay. */
+  /** The network has changed, or somebody looks: do not wait out a silence or a long delay. */
   readonly hurry = (): void => {
     if (this.closed) return;
     if (this.online) this.probe();

@@ -202,7 +202,7 @@ async def messages(
         """,
         conversation_id,
         after or 0,
-        before or 2**62,
+        2**62 if before is None else before,
         limit,
     )
     found = [(stored.position, stored.message) for stored in map(_stored_message, rows)]

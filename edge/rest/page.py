@@ -52,7 +52,7 @@ class WebPage(StaticFiles):
         """Nothing to check: the page may be built while this process runs."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        if path == "v1" or path.startswith("v1/"):
+        if f"{scope['path']}/".startswith("/v1/"):
             raise HTTPException(404)
         if not (self._built / "index.html").is_file():
             return HTMLResponse(_NOT_BUILT, 503, {"Cache-Control": _ASK_AGAIN, "Retry-After": "5"})

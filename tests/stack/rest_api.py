@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,8 @@ import asyncpg
 import jsonschema  # type: ignore[import-untyped]
 import msgspec
 import pytest
+from multidict import CIMultiDictProxy
+from yarl import URL
 
 from infra.stack.ports import free_port
 from tests.running import Running, Stack, answers_200, eventually
@@ -24,7 +27,7 @@ PASSWORD = "correct horse battery staple"
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: Json
+    headers: CIMultiDictProxy[str]
     text: str
 
     @property
@@ -68,9 +71,14 @@ class Api:
             # Python's writer, unlike a strict one, can write what clients should not send.
             data, sent = json.dumps(body).encode(), {"Content-Type": "application/json"} | sent
         async with self.http.request(
-            method, f"{self.url}{path}", data=data, headers=sent, params=params, allow_redirects=False
+            method,
+            URL(f"{self.url}{path}", encoded=True),
+            data=data,
+            headers=sent,
+            params=params,
+            allow_redirects=False,
         ) as response:
-            answer = Answer(response.status, dict(response.headers), await response.text())
+            answer = Answer(response.status, response.headers, await response.text())
         self._check(method, path, answer)
         return answer
 
@@ -152,9 +160,9 @@ def start_api(stack: Stack, *, wait: bool = True, **settings: str) -> tuple[Runn
     return running, f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def api_process(stack: Stack) -> Iterator[tuple[Running, str]]:
-    """One for all tests of a module."""
+    """One for all tests that are content with its settings."""
     running, url = start_api(stack)
     yield running, url
     running.process.terminate()
@@ -188,3 +196,58 @@ async def database(stack: Stack) -> AsyncIterator["asyncpg.Connection[asyncpg.Re
     connection = await asyncpg.connect(stack.database_url)
     yield connection
     await connection.close()
+
+
+@dataclass
+class Written:
+    """Writes what the history projection would have written, without the processors before it."""
+
+    database: "asyncpg.Connection[asyncpg.Record]"
+
+    async def conversation(self, project_id: str, user_id: str, **changes: object) -> str:
+        row: Json = {
+            "id": str(uuid4()),
+            "project_id": project_id,
+            "created_by": user_id,
+            "title": "A title",
+            "position": 1,
+            "created_at": datetime.now(UTC),
+            "updated_at": datetime.now(UTC),
+        } | changes
+        return await self._insert("conversations", row)
+
+    async def message(self, conversation_id: str, user_id: str, position: int, **changes: object) -> str:
+        row: Json = {
+            "id": str(uuid4()),
+            "conversation_id": conversation_id,
+            "position": position,
+            "role": "user",
+            "author_id": user_id,
+            "owner_id": user_id,
+            "content": f"message {position}",
+            "created_at": datetime.now(UTC),
+        } | changes
+        return await self._insert("messages", row)
+
+    async def run(self, conversation_id: str, user_id: str, **changes: object) -> str:
+        row: Json = {
+            "id": str(uuid4()),
+            "conversation_id": conversation_id,
+            "message_id": str(uuid4()),
+            "question_id": str(uuid4()),
+            "user_id": user_id,
+            "agent": json.dumps({"agent_id": str(uuid4()), "version": 1}),
+            "status": "in_progress",
+            "queued_at": datetime.now(UTC),
+        } | changes
+        return await self._insert("runs", row)
+
+    async def _insert(self, table: str, row: Json) -> str:
+        places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+        await self.database.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", *row.values())
+        return str(row["id"])
+
+
+@pytest.fixture
+def written(database: "asyncpg.Connection[asyncpg.Record]") -> Written:
+    return Written(database)

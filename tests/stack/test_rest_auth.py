@@ -13,9 +13,7 @@ import pytest
 from edge.refresh_tokens import FAMILY_LIFETIME, GRACE, LIFETIME
 from edge.tokens import Tokens, TokenSettings
 from tests.running import Running, Stack
-from tests.stack.rest_api import PASSWORD, Answer, Api, Someone, api, api_process, database, opened, start_api
-
-__all__ = ["api", "api_process", "database"]  # fixtures
+from tests.stack.rest_api import PASSWORD, Answer, Api, Someone, opened, start_api
 
 Database = asyncpg.Connection
 

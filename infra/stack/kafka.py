@@ -102,7 +102,7 @@ class Kafka(Part):
         cluster = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
         java = self._java("-Xmx128m", "-XX:TieredStopAtLevel=1")
         done = subprocess.run(
-            [*java, "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(config)],
+            [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(config)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -85,7 +85,7 @@ class Feeds:
         after = position_in(at, feed.epoch)
         if after is not None and after > feed.position:
             # Another process told this client of more than has come here.
-            await self._catch_up(feed)
+            await self._catch_up(feed, after)
             if after > feed.position:
                 after = None
         runs = join(feed, follower, named)
@@ -229,7 +229,7 @@ class Feeds:
         else:
             self._say(feed, feed.caught_up(found))
 
-    async def _since(self, feed: Feed) -> Sequence[LiveRecord | ConversationView]:
+    async def _since(self, feed: Feed, reaching: int = 0) -> Sequence[LiveRecord | ConversationView]:
         if self._feeds.get(feed.view.conversation_id) is not feed:
             return []
         return await self._past.since(
@@ -238,11 +238,12 @@ class Feeds:
             feed.position,
             open_runs=feed.view.runs,
             user_ids={follower.user_id for follower in feed.followers},
+            reaching=reaching,
         )
 
-    async def _catch_up(self, feed: Feed) -> None:
+    async def _catch_up(self, feed: Feed, reaching: int) -> None:
         try:
-            self._say(feed, feed.caught_up(await self._since(feed)))
+            self._say(feed, feed.caught_up(await self._since(feed, reaching)))
         except (Refused, CannotResume, *postgres.AWAY):
             pass  # then the client starts anew
 

@@ -120,12 +120,14 @@ class Past:
         *,
         open_runs: Collection[str],
         user_ids: Iterable[str],
+        reaching: int = 0,
     ) -> list[LiveRecord | ConversationView]:
         """What happened after a position, for `Feed.caught_up`; empty where nothing is known of it.
 
         Args:
             open_runs: the runs that were open at the position.
             user_ids: whose refused messages are looked for.
+            reaching: a position that somebody has seen, though live may not have come so far.
 
         Raises:
             CannotResume: see there.
@@ -134,6 +136,8 @@ class Past:
         window = await self._window(conversation_id, position)
         if window is not None and window.epoch != epoch:
             raise CannotResume
+        if window is not None and window.top < reaching:
+            window = None
         if window is not None and window.base <= position:
             return [*window.records, window.view] if window.top > position else []
         if window is not None:

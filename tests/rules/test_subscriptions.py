@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,113 +16,9 @@ from edge.subscriptions import Feed, Follower, Need, NeedDeltas, NeedRecords, Te
 from infra.deltas import DeltaMessage
 from infra.history import StoredRun
 from infra.live import LiveRecord
-from schemas import events, frames, ids, shown
-from schemas.conversation import ConversationView, apply
-
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
-EPOCH = "0123abcd"
-TALK, PROJECT, ADA, BOB, AGENT = (str(UUID(int=n)) for n in range(1, 6))
-AGENT_REF = events.AgentRef(agent_id=AGENT, version=1)
-
-
-@dataclass
-class World:
-    """A conversation as it really went: its records, and what Redis has of its answers' texts."""
-
-    records: list[LiveRecord] = field(default_factory=list)
-    views: list[ConversationView] = field(default_factory=list)
-    deltas: dict[tuple[str, int], list[str]] = field(default_factory=dict)
-    channel: list[LiveRecord | DeltaMessage] = field(default_factory=list)
-    """What was told, in its order."""
-
-    def __post_init__(self) -> None:
-        self.happen(events.ConversationCreated(user_id=ADA, title="Talk", agent_id=AGENT))
-
-    @property
-    def view(self) -> ConversationView:
-        return self.views[-1]
-
-    def happen(self, *facts: events.AnyFact) -> LiveRecord:
-        position = len(self.records) + 1
-        record = events.ConversationAdvanced(
-            conversation_id=TALK,
-            project_id=PROJECT,
-            position=position,
-            cause=str(UUID(int=position)),
-            at=NOW,
-            facts=list(facts),
-        )
-        self.views.append(apply(self.views[-1] if self.views else None, record))
-        changes = events.ConversationCreated | events.ConversationUpdated | events.ConversationDeleted
-        listed = any(isinstance(f, changes) for f in facts)
-        live = LiveRecord(epoch=EPOCH, record=record, conversation=shown.conversation(self.view) if listed else None)
-        self.records.append(live)
-        self.channel.append(live)
-        return live
-
-    def ask(self, number: int) -> str:
-        """Somebody asks; the run's id."""
-        message_id = ids.message_id(TALK, ADA, str(UUID(int=number)))
-        run_id = ids.run_id(message_id)
-        facts: list[events.AnyFact] = [
-            posted(message_id, "user", f"question {number}"),
-            events.RunQueued(
-                run_id=run_id,
-                message_id=ids.answer_id(run_id),
-                question_id=message_id,
-                agent=AGENT_REF,
-                user_id=ADA,
-            ),
-        ]
-        if not self.view.runs:
-            facts.append(events.RunRequested(run_id=run_id))
-        self.happen(*facts)
-        return run_id
-
-    def start(self, run_id: str, attempt: int = 1) -> None:
-        self.happen(events.RunStarted(run_id=run_id, attempt=attempt))
-
-    def say(self, run_id: str, attempt: int, *texts: str) -> DeltaMessage:
-        said = self.deltas.setdefault((run_id, attempt), [])
-        told = DeltaMessage(
-            run_id=run_id, attempt=attempt, from_seq=len(said) + 1, seq=len(said) + len(texts), text="".join(texts)
-        )
-        said += texts
-        self.channel.append(told)
-        return told
-
-    def end(self, run_id: str, attempt: int, *, keep: bool = True) -> LiveRecord:
-        said = self.deltas.get((run_id, attempt), [])
-        content = "".join(said)
-        facts: list[events.AnyFact] = []
-        if said and keep:
-            facts.append(posted(ids.answer_id(run_id), "assistant", content, run_id))
-        facts.append(
-            events.RunEnded(
-                run_id=run_id,
-                attempt=attempt,
-                last_seq=len(said),
-                status="completed" if keep else "cancelled",
-                finish_reason="stop",
-            )
-        )
-        others = [r for r in self.view.runs if r != run_id]
-        if others and next(iter(self.view.runs)) == run_id:
-            facts.append(events.RunRequested(run_id=others[0]))
-        return self.happen(*facts)
-
-
-def posted(message_id: str, role: str, content: str, run_id: str | None = None) -> events.MessagePosted:
-    return events.MessagePosted(
-        message_id=message_id,
-        role=role,
-        owner_id=ADA,
-        content=content,
-        created_at=NOW,
-        author_id=ADA if role == "user" else None,
-        agent_id=AGENT if role == "assistant" else None,
-        run_id=run_id,
-    )
+from schemas import events, frames, shown
+from schemas.conversation import ConversationView
+from tests.rules.following import ADA, BOB, EPOCH, NOW, TALK, World
 
 
 @dataclass
@@ -294,7 +189,7 @@ def test_a_hole_in_the_records_is_filled_before_going_on(world: World) -> None:
     process = Process(world)
     watcher = process.watch()
     for number in (1, 2, 3):
-        world.happen(posted(str(UUID(int=100 + number)), "user", str(number)))
+        world.happen(world.posted(str(UUID(int=100 + number)), "user", str(number)))
     process.hear(world.records[2])
     process.hear(world.records[3])
 
@@ -308,7 +203,7 @@ def test_a_doubled_record_is_told_once(world: World) -> None:
     """A position that was told is not told again, whatever comes under it."""
     process = Process(world)
     watcher = process.watch()
-    live = world.happen(posted(str(UUID(int=100)), "user", "once"))
+    live = world.happen(world.posted(str(UUID(int=100)), "user", "once"))
     process.hear(live)
     process.hear(live)
 
@@ -477,7 +372,7 @@ def test_what_comes_while_joining_is_kept(world: World) -> None:
     process = Process(world)
     follower = Follower(ADA)
     join(process.feed, follower, {})
-    out = process.feed.record(world.happen(posted(str(UUID(int=100)), "user", "meanwhile")))
+    out = process.feed.record(world.happen(world.posted(str(UUID(int=100)), "user", "meanwhile")))
 
     assert follower.joining == []
     assert len(out) == 1

@@ -68,6 +68,7 @@ async def messages(
         raise Refused(ErrorCode.NOT_FOUND)
     epoch = services.reached().epoch
     first, last = _position("after", after, epoch), _position("before", before, epoch)
+    await services.caught_up(conversation_id)
     async with services.database() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         rows = await history.messages(
             connection,

@@ -28,13 +28,14 @@ router = APIRouter(
 
 EVENT_STREAM: Final = "text/event-stream"
 _READABLE_WITHIN_S: Final = 2.0
-"""Seconds that a reader of events waits for history: who has just been told a run's id follows it at once."""
+"""Seconds that a reader waits for history: who has just been told a run's id asks for it at once."""
 _LARGEST_SEQ: Final = 2**31
 
 
 async def _run(services: Services, user_id: str, conversation_id: str, run_id: str) -> StoredRun:
     if (await services.access.conversation(user_id, conversation_id)).deleted:
         raise Refused(ErrorCode.NOT_FOUND)
+    await services.caught_up(conversation_id)
     async with services.database() as connection:
         found = await history.run(connection, conversation_id, run_id)
     if found is None:
@@ -44,7 +45,7 @@ async def _run(services: Services, user_id: str, conversation_id: str, run_id: s
 
 @router.get("")
 async def run(services: ServicesOf, caller: Caller, conversation_id: IdInPath, run_id: IdInPath) -> answers.Run:
-    found = await _run(services, caller.user_id, conversation_id, run_id)
+    found = await _readable_run(services, caller.user_id, conversation_id, run_id)
     return answers.Run.model_validate(msgspec.structs.asdict(found) | {"agent_id": found.agent.agent_id})
 
 

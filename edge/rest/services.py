@@ -18,6 +18,7 @@ from edge.passwords import Passwords
 from edge.rest.attempts import Attempts
 from edge.rest.settings import RestSettings
 from edge.tokens import Principal, Tokens
+from infra import history, live, redis
 from infra.keyring import Keyring
 from infra.postgres import AWAY
 from schemas.frames import ErrorCode
@@ -25,6 +26,9 @@ from schemas.frames import ErrorCode
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
+HISTORY_WITHIN_S: Final = 2.0
+"""Seconds that a reader waits for history; it is commonly a few milliseconds behind what screens were told."""
+_POLL_S: Final = 0.03
 DATABASE_LIMIT_S: Final = 5.0
 """Seconds for all that one request does in PostgreSQL, waiting for a connection included; then it is away."""
 
@@ -70,6 +74,18 @@ class Services:
                 yield connection
         except AWAY as error:
             raise Refused(ErrorCode.UNAVAILABLE) from error
+
+    async def caught_up(self, conversation_id: str) -> None:
+        """Wait a little until history has what screens were told: who saw an answer end finds it in what they read."""
+        try:
+            told = await self.redis.hget(live.state_key(conversation_id), "top")
+            async with asyncio.timeout(HISTORY_WITHIN_S):
+                while True:
+                    if await history.position(self.pool, conversation_id) >= int(told or 0):
+                        return
+                    await asyncio.sleep(_POLL_S)
+        except (*redis.AWAY, *AWAY):  # the time-out is one of them: what is there is read
+            return
 
     def reached(self) -> Log:
         """What needs Kafka.

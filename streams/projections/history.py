@@ -23,18 +23,19 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How rows of one table are written: all in one statement, a column an array.
+    """One table, and how a row takes the place of one that is there.
 
     Attributes:
         columns: names and types, in the order of a row's values.
-        conflict: what happens to a row that is there already.
+        conflict: what changes in a row that is there already; empty where rows never change, and are copied in.
     """
 
     name: str
     columns: Mapping[str, str]
-    conflict: str
+    conflict: str = ""
 
-    def write(self) -> str:
+    def upsert(self) -> str:
+        """The statement that writes all rows at once, a column an array."""
         names = ", ".join(self.columns)
         # An array of arrays would be flattened by unnest: such a column travels as text.
         arrays = ", ".join(
@@ -91,7 +92,6 @@ MESSAGES = Table(
         "usage": "jsonb",
         "created_at": "timestamptz",
     },
-    "ON CONFLICT (id) DO NOTHING",
 )
 RUNS = Table(
     "runs",
@@ -132,11 +132,8 @@ REJECTIONS = Table(
         "code": "text",
         "position": "bigint",
     },
-    "ON CONFLICT (message_id) DO NOTHING",
 )
-REMEMBERED_CANCELS = Table(
-    "remembered_cancels", {"run_id": "uuid", "conversation_id": "uuid"}, "ON CONFLICT (run_id) DO NOTHING"
-)
+REMEMBERED_CANCELS = Table("remembered_cancels", {"run_id": "uuid", "conversation_id": "uuid"})
 
 
 class RunRow(Struct):
@@ -253,7 +250,7 @@ class Rows:
 
 def run_ids(records: Iterable[events.ConversationAdvanced]) -> set[str]:
     """The runs whose rows these records may change."""
-    changes = events.RunRequested | events.RunStarted | events.RunCancelling | events.RunEnded
+    changes = (events.RunRequested, events.RunStarted, events.RunCancelling, events.RunEnded)
     return {fact.run_id for record in records for fact in record.facts if isinstance(fact, changes)}
 
 

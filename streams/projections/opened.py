@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from schemas import events
 from schemas.sealing import DataKey, owner_of
 
+_TITLED = (events.ConversationCreated, events.ConversationUpdated)
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -31,7 +33,7 @@ def owners(record: events.ConversationAdvanced) -> Iterator[str]:
     for fact in record.facts:
         if isinstance(fact, events.MessagePosted):
             yield owner_of(fact.content)
-        elif isinstance(fact, events.ConversationCreated | events.ConversationUpdated) and fact.title:
+        elif isinstance(fact, _TITLED) and fact.title:
             yield owner_of(fact.title)
 
 
@@ -49,7 +51,7 @@ def opened(record: events.ConversationAdvanced, keys: Mapping[str, DataKey | Non
             if content is None:
                 gone.add(fact.message_id)
             facts[n] = replace(fact, content=content or "")
-        elif isinstance(fact, events.ConversationCreated | events.ConversationUpdated) and fact.title:
+        elif isinstance(fact, _TITLED) and fact.title:
             title = _text(fact.title, record.conversation_id, keys)
             if title is None:
                 gone.add(record.conversation_id)
@@ -65,7 +67,7 @@ def closed(record: events.ConversationAdvanced) -> Opened:
         if isinstance(fact, events.MessagePosted):
             gone.add(fact.message_id)
             facts[n] = replace(fact, content="")
-        elif isinstance(fact, events.ConversationCreated | events.ConversationUpdated) and fact.title:
+        elif isinstance(fact, _TITLED) and fact.title:
             gone.add(record.conversation_id)
             facts[n] = replace(fact, title=None)
     return Opened(replace(record, facts=facts), frozenset(gone))

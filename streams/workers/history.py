@@ -230,8 +230,10 @@ class HistorySink:
             if (what := rows.fold(item.opened)) is not None:
                 odd.append((item, what))
         for table, values in rows.writes():
-            if values:
-                await connection.execute(table.write(), *zip(*values, strict=True))
+            if values and table.conflict:
+                await connection.execute(table.upsert(), *zip(*values, strict=True))
+            elif values:
+                await connection.copy_records_to_table(table.name, records=values, columns=list(table.columns))
         for item, what in odd:
             await self._note(connection, item, what)
 

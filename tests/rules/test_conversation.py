@@ -202,7 +202,7 @@ def test_a_message_that_will_not_wait_is_refused_for_good() -> None:
 
 
 def test_an_interrupting_message_cuts_the_answer_and_goes_first() -> None:
-    """With `interrupt` the running answer is stopped, its text kept, and the new message is answered before all others."""
+    """With `interrupt` the running answer is stopped, its text kept, and the new message is answered first."""
     talk = Talk()
     talk.send("q1")
     talk.send("q2")
@@ -255,7 +255,7 @@ def test_a_stop_is_asked_for_again_with_the_message_that_caused_it() -> None:
 
 
 def test_a_queue_has_an_end() -> None:
-    """A conversation that owes more answers than one record can end takes no more questions, but still plain messages."""
+    """A conversation that owes more answers than one record can end takes no more questions, but messages."""
     talk = Talk()
     for n in range(QUEUE_LIMIT):
         talk.send(f"q{n}")
@@ -380,7 +380,7 @@ def test_only_what_was_said_can_be_answered_anew() -> None:
 
 
 def test_a_conversation_is_created_once() -> None:
-    """Creating it again is accepted from the same person and changes nothing; anybody else is told that the id is used."""
+    """Creating it again is accepted from the same person and changes nothing; others are told that the id is used."""
     talk = Talk()
 
     again, other = talk.create(), talk.create(user_id=BEN)

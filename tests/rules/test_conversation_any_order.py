@@ -160,7 +160,7 @@ def every_message_has_one_fate(world: World) -> None:
 NAMES = ["a", "b", "c", "d", "e"]
 
 
-@settings(max_examples=400, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_story_is_told_once(data: st.DataObject) -> None:
     """Any sequence of commands, repeated, interleaved and replayed after a crash at any point, keeps the promises."""

@@ -1,4 +1,4 @@
-"""Stands in for the edge and for replies: sends commands and reports, and keeps everything that conversations writes."""
+"""Stands in for the edge and for replies: sends commands and reports, and keeps what conversations writes."""
 
 import asyncio
 import time

@@ -43,7 +43,7 @@ async def live_a_little(someone: Someone, here: str, dice: random.Random, steps:
     """Send random commands and reports, then wait until all of them are decided."""
     sent: list[events.SendMessage] = []
     for n in range(steps):
-        runs = [r for r in someone.runs_requested(here)] or [ids.new_id()]
+        runs = someone.runs_requested(here) or [ids.new_id()]
         match dice.randrange(8):
             case 0 | 1 | 2:
                 way = dice.choice(["enqueue", "reject", "interrupt", "rollback"])

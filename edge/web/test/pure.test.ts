@@ -7,6 +7,7 @@ import { characters, further, sanitised } from "../src/net/protocol";
 import { afterClose, delayBefore } from "../src/net/reconnect";
 import { byAge } from "../src/ui/ages";
 import { authFailure } from "../src/ui/authFailure";
+import { pace } from "../src/ui/hooks";
 import { conversation } from "./make";
 
 describe("a cursor", () => {
@@ -128,4 +129,9 @@ test("conversations are grouped by the person's own days", () => {
     ["week", ["14", "13"]],
     ["earlier", ["2"]],
   ]);
+});
+
+test("a growing text takes a small share of the time, and is never far behind", () => {
+  for (const cost of [0, 2, 20, 80]) expect(cost / (cost + pace(cost) || 1)).toBeLessThan(0.16);
+  expect(pace(5_000)).toBe(1_000);
 });

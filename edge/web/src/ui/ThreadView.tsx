@@ -1,7 +1,6 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useText } from "../i18n/context";
 import type { Outgoing } from "../state/outbox";
-import { isOpen } from "../state/run";
 import { type Thread, type Turn, turns } from "../state/thread";
 import { Answers } from "./Answer";
 import { useStickToEnd } from "./hooks";
@@ -28,10 +27,7 @@ export function ThreadView(props: Props) {
   const text = useText();
   const { box, content, away, toEnd } = useStickToEnd(conversationId);
   const list = useMemo(() => (thread ? turns(thread) : []), [thread]);
-  const writing = thread !== undefined && Object.values(thread.runs).some((run) => isOpen(run));
-  const busyWith = (turn: Turn) =>
-    writing &&
-    list.some((other) => other !== turn && other.answers.some((answer) => answer.status === "streaming"));
+  const writing = list.find((turn) => turn.answers.some((answer) => answer.status === "streaming"));
   const loading = (thread === undefined || thread.cursor === null) && outbox.length === 0;
 
   // What a person just sent is what they want to see.
@@ -91,7 +87,7 @@ export function ThreadView(props: Props) {
                   answers={turn.answers}
                   questionId={turn.question?.id ?? null}
                   last={nth === list.length - 1}
-                  busy={busyWith(turn)}
+                  busy={writing !== undefined && writing !== turn}
                   stopping={turn.answers.some((answer) => answer.runId !== null && answer.runId in stopping)}
                   onRegenerate={props.onRegenerate}
                 />

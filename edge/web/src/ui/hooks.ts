@@ -96,28 +96,46 @@ export function useStickToEnd(key: string | null): {
   return { box, content, away, toEnd };
 }
 
-/** How often a growing text is worth setting anew: parsing Markdown costs time with its length. */
-export function pace(length: number): number {
-  if (length < 4_000) return 0;
-  return length < 20_000 ? 100 : 400;
+/** How much of the time setting a growing text anew may take; the rest is for typing and scrolling. */
+const SHARE = 0.15;
+const SLOWEST_MS = 1_000;
+
+/** Milliseconds to wait after a setting that took `cost` milliseconds: parsing Markdown takes longer with its length. */
+export function pace(cost: number): number {
+  return Math.min(SLOWEST_MS, cost / SHARE - cost);
 }
 
-/** `text` as of at most `pace` milliseconds ago while it grows, and exactly `text` when it has stopped. */
+/** `text` as of a moment ago while it grows, at the pace that this device can bear, and exactly `text` once it stops. */
 export function usePaced(text: string, growing: boolean): string {
-  const [shown, setShown] = useState(text);
+  const [set, setSet] = useState(text);
   const timer = useRef(0);
+  const cost = useRef(0);
   const latest = useRef(text);
   latest.current = text;
-  const wait = pace(text.length);
+  const shown = growing && text.startsWith(set) ? set : text;
+  const began = performance.now();
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the cost of setting what is shown, from render to commit.
+  useLayoutEffect(() => {
+    cost.current = performance.now() - began;
+  }, [shown]);
+
   useEffect(() => {
-    if (!growing || wait === 0 || timer.current !== 0) return;
+    if (!growing || timer.current !== 0 || set === text) return;
     timer.current = window.setTimeout(() => {
       timer.current = 0;
-      setShown(latest.current);
-    }, wait);
-  });
-  useEffect(() => () => window.clearTimeout(timer.current), []);
-  return growing && wait > 0 && text.startsWith(shown) && shown !== "" ? shown : text;
+      setSet(latest.current);
+    }, pace(cost.current));
+  }, [growing, set, text]);
+
+  useEffect(
+    () => () => {
+      window.clearTimeout(timer.current);
+      timer.current = 0;
+    },
+    [],
+  );
+  return shown;
 }
 
 export function useCopied(): [boolean, (text: string) => void] {

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from infra.stack import secrets
+from infra.stack.child import dies_with_parent
 from infra.stack.config import StackConfig
 from infra.stack.ports import free_port
 from tests.running import (
-    CHORUS,
     ROOT,
     Chorus,
     Running,
@@ -28,20 +28,10 @@ from tests.running import (
     eventually,
     own_settings,
     port_settings,
+    up,
 )
 
 StartProcess = Callable[..., Awaitable[Running]]
-
-
-def _up(env: dict[str, str], *options: str) -> None:
-    done = subprocess.run(
-        [*CHORUS, "up", "--detach", *options], cwd=ROOT, env=env, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, f"chorus up failed:\n{done.stdout}{done.stderr}"
-
-
-def _down(env: dict[str, str]) -> None:
-    subprocess.run([*CHORUS, "down"], cwd=ROOT, env=env, capture_output=True, timeout=60, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -49,14 +39,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, PostgreSQL (migrated) and Redis on free ports, topics made; shared by the whole run."""
     data = tmp_path_factory.mktemp("stack")
     env = own_settings() | port_settings() | {"CHORUS_DATA": str(data)}
-    _up(env, "--infrastructure")
-    try:
+    with up(env, "--infrastructure"):
         config = StackConfig.from_env(env, data)
         settings = own_settings() | config.environment() | secrets.ensure(data)
         del settings["CHORUS_LOG_DIR"]
         yield Stack(settings, data)
-    finally:
-        _down(env)
 
 
 @pytest.fixture
@@ -87,6 +74,7 @@ def scripted_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            preexec_fn=dies_with_parent(signal.SIGKILL),
         )
 
     def is_ready() -> bool:
@@ -106,11 +94,8 @@ def chorus(tmp_path_factory: pytest.TempPathFactory, scripted_agent: str) -> Ite
     """Everything, as `chorus up --gateways 2` runs it, answered by the scripted agent; shared by the whole run."""
     data = tmp_path_factory.mktemp("chorus")
     env = own_settings() | port_settings() | {"CHORUS_DATA": str(data)}
-    _up(env, "--gateways", "2", "--agent", scripted_agent, "--model", "scripted")
-    try:
+    with up(env, "--gateways", "2", "--agent", scripted_agent, "--model", "scripted"):
         yield Chorus(env, data, scripted_agent)
-    finally:
-        _down(env)
 
 
 @pytest.fixture(scope="session")

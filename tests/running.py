@@ -10,11 +10,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infra.stack import state as states
+from infra.stack.child import dies_with_parent
 from infra.stack.ports import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +84,35 @@ def answers_200(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+@contextmanager
+def up(env: dict[str, str], *options: str) -> Iterator[None]:
+    """Run `chorus up` from when it is ready until the end of the block; it never outlives the tests."""
+    data = Path(env["CHORUS_DATA"])
+    output = data.with_name(f"{data.name}.out")
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [*CHORUS, "up", *options],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=dies_with_parent(signal.SIGTERM),
+        )
+
+    def is_ready() -> bool:
+        assert process.poll() is None, f"chorus up failed:\n{output.read_text()}"
+        state = states.read(data)
+        return state is not None and state.pid == process.pid and state.ready
+
+    try:
+        eventually("chorus is up", is_ready, 4 * DEADLINE_S)
+        yield
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_S)
 
 
 @dataclass
@@ -167,6 +199,7 @@ class Stack:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=dies_with_parent(signal.SIGKILL),
             )
         running = Running(role, process, port, output)
         self.started.append(running)

@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from infra.stack.part import Part
@@ -13,6 +14,18 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)  # loaded now: after a fork it is too late for anything complicated
 
 _TAIL_LINES = 40
+
+
+def dies_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """For `preexec_fn`: the kernel sends the new process this signal when the thread that starts it ends."""
+    parent = os.getpid()
+
+    def ask() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, int(number))
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+    return ask
 
 
 class BoundedLog:
@@ -56,13 +69,6 @@ class Child:
             OSError: it cannot be started.
         """
         command = part.command()
-        parent = os.getpid()
-
-        def tie_to_parent() -> None:
-            _libc.prctl(_PR_SET_PDEATHSIG, int(part.death_signal))
-            if os.getppid() != parent:  # it died before the line above
-                os._exit(1)
-
         process = await asyncio.create_subprocess_exec(
             *command.argv,
             env=command.env,
@@ -72,7 +78,7 @@ class Child:
             stderr=asyncio.subprocess.STDOUT,
             # A Ctrl-C in the terminal reaches the supervisor alone, which stops the parts in order.
             start_new_session=True,
-            preexec_fn=None if command.sets_death_signal else tie_to_parent,
+            preexec_fn=None if command.sets_death_signal else dies_with_parent(part.death_signal),
         )
         return cls(process, BoundedLog(log_dir / f"{part.name}.out"))
 

@@ -1,6 +1,9 @@
 """Trace context (W3C Trace Context, level 1): one id that follows a message through every process."""
 
+import re
 import secrets
+
+_TRACEPARENT = re.compile("(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})")
 
 
 def new_traceparent() -> str:
@@ -9,8 +12,6 @@ def new_traceparent() -> str:
 
 
 def child_of(traceparent: str | None) -> str | None:
-    """The same trace, one step further; None where there was none."""
-    if traceparent is None:
-        return None
-    version, trace, _parent, flags = traceparent.split("-", 3)
-    return f"{version}-{trace}-{secrets.token_hex(8)}-{flags}"
+    """The same trace, one step further; None where there was none that can be read."""
+    found = _TRACEPARENT.fullmatch(traceparent or "")
+    return None if found is None else f"{found['version']}-{found['trace']}-{secrets.token_hex(8)}-{found['flags']}"

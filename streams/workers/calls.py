@@ -14,7 +14,7 @@ from aiokafka.errors import (
     LeaderNotAvailableError,
     UnknownTopicOrPartitionError,
 )
-from aiokafka.structs import RecordMetadata
+from aiokafka.structs import ConsumerRecord, RecordMetadata
 from prometheus_client import Counter, Gauge, Histogram
 
 from agents.answering import Answering
@@ -81,11 +81,14 @@ class Reports:
         """Returns once the report is safe, however long that takes."""
         await self._publish(report, ids.ended_id(report.run_id, report.attempt), traceparent)
 
-    async def again(self, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+    async def again(self, report: "ConsumerRecord[bytes, bytes]") -> None:
         """Make a report that was made before, byte for byte."""
         send = self._publisher.producer.send_and_wait
-        topic = CONVERSATION_COMMANDS.topic
-        await patiently("Kafka", _KAFKA_AWAY, lambda: send(topic, value, key=key, headers=headers))
+        await patiently(
+            "Kafka",
+            _KAFKA_AWAY,
+            lambda: send(report.topic, report.value, key=report.key, headers=list(report.headers)),
+        )
 
     async def _publish(self, report: RunStartedReport | RunEndedReport, id: str, traceparent: str | None) -> int:
         now = datetime.now(UTC)

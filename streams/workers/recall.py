@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from msgspec import Struct
 
+from infra.kafka import read_partition
 from infra.settings import KafkaSettings
 from schemas.events import AnswerRequested, CancelRequested, RunEndedReport, RunStartedReport
 from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS
@@ -57,6 +58,12 @@ class Recall:
         """Remember all that a run can have that was first requested at this time. Raises as `at_assignment`."""
         async with self._consumer() as consumer:
             await self._read(consumer, {partition: requested_ms - MARGIN_MS}, {partition: memory})
+
+    async def report_at(self, partition: int, offset: int) -> "ConsumerRecord[bytes, bytes] | None":
+        """The report at this offset, or None where it is too old to be kept. Raises as `at_assignment`."""
+        async for record in read_partition(self._kafka, CONVERSATION_COMMANDS.topic, partition, offset, offset + 1):
+            return record
+        return None
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:

@@ -21,7 +21,7 @@ from agents.openai_http import http_session
 from infra import postgres
 from infra import redis as our_redis
 from infra.deltas import Deltas
-from infra.kafka import Publisher, read_partition
+from infra.kafka import Publisher
 from infra.keyring import Keyring
 from infra.patience import patiently
 from infra.process import Process
@@ -39,7 +39,7 @@ from schemas.conversation import RunStatus
 from schemas.events import AgentRequest, AnswerRequested, CancelRequested, RunEndedReport, RunError
 from schemas.frames import ErrorCode
 from schemas.ids import Uuid
-from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS
+from schemas.topics import AGENT_REQUESTS
 from streams.dead_letters import Record
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.rules.replies import EndUncalled, Join, Memory, Repeat, decide, is_ours_alone, overtaken
@@ -98,21 +98,22 @@ class Replies:
     Args:
         memories: of the partitions that are ours; kept here, and told of each report that is made.
         calls: where calls run: they outlive the handling of the request that began them.
+        pause_s: see `PAUSE_S`.
     """
 
     def __init__(
         self,
-        kafka: KafkaSettings,
         recall: Recall,
         means: Means,
         memories: dict[int, Memory],
         calls: asyncio.TaskGroup,
+        pause_s: float = PAUSE_S,
     ) -> None:
-        self._kafka = kafka
         self._recall = recall
         self._means = means
         self._memories = memories
         self._group = calls
+        self._pause_s = pause_s
         self._calls: dict[str, Call] = {}
         self._reading = asyncio.Lock()
         self._return: asyncio.TimerHandle | None = None
@@ -122,11 +123,11 @@ class Replies:
         """Notice when the process has stood still; until cancelled."""
         while True:
             self._notice_a_pause()
-            await asyncio.sleep(PAUSE_S / 3)
+            await asyncio.sleep(self._pause_s / 3)
 
     def _notice_a_pause(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._awake_at > PAUSE_S:
+        if now - self._awake_at > self._pause_s:
             log.warning("stood still: reports are read again", seconds=now - self._awake_at)
             for memory in self._memories.values():
                 memory.doubt()
@@ -234,7 +235,7 @@ class Replies:
         Raises:
             Fenced: somebody has.
         """
-        if asyncio.get_running_loop().time() - decided_at < PAUSE_S or call.begun_at is None:
+        if asyncio.get_running_loop().time() - decided_at < self._pause_s or call.begun_at is None:
             return
         requested_ms = int(call.request.requested_at.timestamp() * 1000)
         async with self._reading:
@@ -252,12 +253,11 @@ class Replies:
                     memory.forget(count)
 
     async def _repeat(self, partition: int, offset: int) -> None:
-        async def look() -> None:
-            records = read_partition(self._kafka, CONVERSATION_COMMANDS.topic, partition, offset, offset + 1)
-            async for record in records:
-                await self._means.reports.again(record.key or b"", record.value or b"", list(record.headers))
-
-        await patiently("Kafka", (KafkaError,), look)
+        said = await patiently("Kafka", (KafkaError,), lambda: self._recall.report_at(partition, offset))
+        if said is None:
+            log.error("a report has left its topic before it was asked for", partition=partition, offset=offset)
+        else:
+            await self._means.reports.again(said)
 
     async def dead_letter(self, record: Record) -> None:
         """A request that nobody can handle ends its run, where it says which, so that no conversation stays busy."""
@@ -318,7 +318,7 @@ def main(env: Mapping[str, str]) -> None:
                 reports=Reports(publisher, memories),
                 max_answer_bytes=settings.max_answer_bytes,
             )
-            replies = Replies(kafka, Recall(kafka), means, memories, calls)
+            replies = Replies(Recall(kafka), means, memories, calls)
             intake = Intake(
                 IntakeSettings(
                     topic=AGENT_REQUESTS.topic,

@@ -1,0 +1,139 @@
+"""A replies worker that has stood still believes nothing that it knew before. The log is a list; there is no broker."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from agents.catalog import Agent, AgentConfig
+from agents.script import Manner
+from agents.scripted import Scripted
+from infra.settings import KafkaSettings
+from schemas import ids
+from schemas.contract import Envelope
+from schemas.events import AgentRef, AgentRequest, AnswerRequested, ContextMessage
+from schemas.sealing import DataKey
+from streams.intake import Delivery
+from streams.rules.replies import Ended, Memory, Report, Started
+from streams.workers.calls import Fenced, Means, Reports
+from streams.workers.recall import Recall
+from streams.workers.replies import Replies
+
+PAUSE_S = 0.2
+KEY = DataKey.of(ids.new_id(), b"k" * 32)
+
+
+class Log(Recall, Reports):
+    """The reports of one run. `others` are what another worker writes while this one stands still.
+
+    Args:
+        slow_s: how long a report takes; the process stands still for so long.
+    """
+
+    def __init__(self, run_id: str, others: list[Report], slow_s: float = 0) -> None:
+        Recall.__init__(self, KafkaSettings())
+        self._run_id = run_id
+        self._others = others
+        self._slow_s = slow_s
+        self.written: list[Report] = []
+        self.repeated: list[object] = []
+
+    def stand_still(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self.written += self._others
+
+    async def at_assignment(self, positions: Mapping[int, int], memories: Mapping[int, Memory]) -> None:
+        await self.back_to(0, 0, memories[0])
+
+    async def back_to(self, requested_ms: int, partition: int, memory: Memory) -> None:
+        for offset, report in enumerate(self.written):
+            memory.note(self._run_id, offset, report, 0)
+        memory.reaches_back_to(0)
+
+    async def report_at(self, partition: int, offset: int) -> Any:
+        return self.written[offset]
+
+    async def started(self, request: AnswerRequested, attempt: int, traceparent: str | None) -> int:
+        if self._slow_s:
+            self.stand_still(self._slow_s)
+        self.written.append(Started(attempt))
+        return len(self.written) - 1
+
+    async def again(self, report: Any) -> None:
+        self.repeated.append(report)
+
+
+class Called(Exception):
+    """The agent would be called now."""
+
+
+class Everything:
+    """Catalog, keyring and teller, for a call that ends where it would begin."""
+
+    async def agent(self, ref: AgentRef) -> Agent:
+        return Agent(AgentConfig(kind="scripted"), Scripted(Manner()))
+
+    async def keys(self, user_ids: object) -> dict[str, DataKey]:
+        return {KEY.owner_id: KEY}
+
+    def begin(self, *attempt: object) -> None:
+        raise Called
+
+
+@pytest.fixture
+def asked() -> Delivery[AgentRequest]:
+    question_id = ids.new_id()
+    request = AnswerRequested(
+        conversation_id=ids.new_id(),
+        project_id=ids.new_id(),
+        run_id=ids.run_id(question_id),
+        message_id=ids.new_id(),
+        user_id=KEY.owner_id,
+        agent=AgentRef(agent_id=ids.new_id(), version=1),
+        context=[ContextMessage(message_id=question_id, role="user", content=KEY.seal(question_id, "hello"))],
+        requested_at=datetime.now(UTC),
+    )
+    envelope = Envelope(id=ids.new_id(), type=request.type, source="/tests", time=request.requested_at)
+    return Delivery(request, envelope, "agent-requests", 0, 0, request.conversation_id.encode(), 0)
+
+
+async def handle(asked: Delivery[AgentRequest], log: Log, *, still_s: float = 0) -> None:
+    """Take the partition, stand still, handle the request. Raises what a process would end with."""
+    anything: Any = Everything()
+    means = Means(catalog=anything, keyring=anything, teller=anything, reports=log, max_answer_bytes=1_000)
+    try:
+        async with asyncio.TaskGroup() as group:
+            replies = Replies(log, means, {}, group, pause_s=PAUSE_S)
+            await replies.assigned({0: 0})
+            if still_s:
+                log.stand_still(still_s)
+            await replies.handle(asked)
+            await replies.revoked({0})
+    except* (Called, Fenced) as errors:
+        raise errors.exceptions[0] from None
+
+
+async def test_what_ended_while_it_stood_still_is_not_called_again(asked: Delivery[AgentRequest]) -> None:
+    """It reads the log again, and repeats what another worker reported."""
+    log = Log(asked.event.run_id, others=[Started(1), Ended(1)])
+    await handle(asked, log, still_s=2 * PAUSE_S)
+
+    assert log.repeated == [Ended(1)]
+    assert log.written == [Started(1), Ended(1)]
+
+
+async def test_what_another_began_while_it_stood_still_is_not_called(asked: Delivery[AgentRequest]) -> None:
+    """It stood still after it had decided to call: it finds the other's beginning beside its own, and goes."""
+    log = Log(asked.event.run_id, others=[Started(1)], slow_s=2 * PAUSE_S)
+    with pytest.raises(Fenced):
+        await handle(asked, log)
+
+
+async def test_whoever_was_only_slow_calls(asked: Delivery[AgentRequest]) -> None:
+    """Standing still costs a look at the log, not the call."""
+    log = Log(asked.event.run_id, others=[], slow_s=2 * PAUSE_S)
+    with pytest.raises(Called):
+        await handle(asked, log, still_s=2 * PAUSE_S)

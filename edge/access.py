@@ -4,10 +4,9 @@ A command on a warm conversation costs no query, and goes on while PostgreSQL is
 price is that a removed member may act for `FRESH_S` longer, and as long as PostgreSQL is away.
 """
 
-import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -15,7 +14,7 @@ import asyncpg
 from msgspec import UNSET, UnsetType
 
 from edge.errors import Refused
-from infra.postgres import AWAY
+from infra.postgres import AWAY, within
 from schemas.events import AgentRef
 from schemas.frames import ErrorCode
 
@@ -75,6 +74,7 @@ class Access:
         self._pool = pool
         self._now = now
         self._known: OrderedDict[tuple[str, ...], tuple[float, Any]] = OrderedDict()
+        self._away_until = 0.0
 
     async def project_role(self, user_id: str, project_id: str) -> str:
         """The caller's role in a project: owner, admin, member or viewer."""
@@ -136,7 +136,7 @@ class Access:
         """Ask again next time: this process has just changed it."""
         self._known.pop(("conversation", conversation_id, user_id), None)
 
-    async def _remembered(self, key: tuple[str, ...], look_up: Callable[[], Awaitable[T | None]]) -> T:
+    async def _remembered(self, key: tuple[str, ...], look_up: Callable[[], Coroutine[Any, Any, T | None]]) -> T:
         known = self._known.get(key)
         if known is None or known[0] <= self._now():
             known = await self._ask(key, known, look_up)
@@ -147,13 +147,16 @@ class Access:
         return found
 
     async def _ask(
-        self, key: tuple[str, ...], known: tuple[float, Any] | None, look_up: Callable[[], Awaitable[Any]]
+        self, key: tuple[str, ...], known: tuple[float, Any] | None, look_up: Callable[[], Coroutine[Any, Any, Any]]
     ) -> tuple[float, Any]:
+        away = self._now() < self._away_until
+        if away and known is not None and known[1] is not None:
+            return known
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-                value = await look_up()
+            value = await within(LOOKUP_TIMEOUT_S, look_up())
             entry = (self._now() + (MISSING_FRESH_S if value is None else FRESH_S), value)
         except AWAY as error:
+            self._away_until = self._now() + AWAY_RETRY_S
             if known is None or known[1] is None:
                 raise Refused(ErrorCode.UNAVAILABLE) from error
             entry = (self._now() + AWAY_RETRY_S, known[1])

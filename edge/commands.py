@@ -377,12 +377,14 @@ class Commands:
         return Changed(command.conversation_id, decision.position, readable)
 
     async def _readable(self, conversation_id: str, position: int) -> bool:
+        async def look() -> bool:
+            while True:
+                if await history.position(self._pool, conversation_id) >= position:
+                    return True
+                await asyncio.sleep(_POLL_S)
+
         try:
-            async with asyncio.timeout(HISTORY_WITHIN_S):
-                while True:
-                    if await history.position(self._pool, conversation_id) >= position:
-                        return True
-                    await asyncio.sleep(_POLL_S)
+            return await postgres.within(HISTORY_WITHIN_S, look())
         except postgres.AWAY:  # the time-out is one of them
             return False
 

@@ -32,6 +32,8 @@ SNAPSHOT_MESSAGES: Final = 50
 """Messages of a conversation that is shown anew."""
 HISTORY_WITHIN_S: Final = 2.0
 """Seconds that history is waited for; it is commonly a few milliseconds behind."""
+READ_WITHIN_S: Final = 5.0
+"""Seconds for everything that one `subscribe` reads; then it is told `unavailable`, to be asked again."""
 _POLL_S: Final = 0.03
 _TOP: Final = 2**52
 """Above every position: asks for the state of a window without its records."""
@@ -96,7 +98,7 @@ class Past:
         if window is not None:
             return window.epoch, window.view
         try:
-            view = await history.load_view(self._pool, conversation_id)
+            view = await postgres.within(READ_WITHIN_S, history.load_view(self._pool, conversation_id))
         except postgres.AWAY as error:
             raise Refused(ErrorCode.UNAVAILABLE) from error
         if view is None:
@@ -179,13 +181,23 @@ class Past:
         if after is not None and after == upto:
             return Missed(True, [], [], [])
         try:
-            found = None if after is None else await self._between(conversation_id, user_id, after, upto)
-            if found is not None and _fits(found.messages):
-                runs = [await self._ended_run(conversation_id, run, found.messages, named) for run in found.ended]
-                return Missed(True, found.messages, runs, found.rejected)
-            newest = await self._newest_messages(conversation_id, upto)
+            return await postgres.within(READ_WITHIN_S, self._missed(conversation_id, user_id, after, upto, named))
         except postgres.AWAY as error:
             raise Refused(ErrorCode.UNAVAILABLE) from error
+
+    async def _missed(
+        self,
+        conversation_id: str,
+        user_id: str,
+        after: int | None,
+        upto: int,
+        named: Mapping[str, frames.RunCursor],
+    ) -> Missed:
+        found = None if after is None else await self._between(conversation_id, user_id, after, upto)
+        if found is not None and _fits(found.messages):
+            runs = [await self._ended_run(conversation_id, run, found.messages, named) for run in found.ended]
+            return Missed(True, found.messages, runs, found.rejected)
+        newest = await self._newest_messages(conversation_id, upto)
         return Missed(False, newest, [], [] if found is None else found.rejected)
 
     async def _between(self, conversation_id: str, user_id: str, after: int, upto: int) -> _Found:

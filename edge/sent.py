@@ -4,7 +4,6 @@ A client that lost the reply sends again. Redis answers for a day; PostgreSQL an
 The rule in the conversation remains the truth: what is not found here is published again and changes nothing.
 """
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,15 +68,17 @@ class SentBefore:
     async def ever(self, conversation_id: str, message_id: str) -> Before | None:
         """What history has."""
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-                stored = await history.message(self._pool, conversation_id, message_id)
-                if stored is not None:
-                    run = await history.run(self._pool, conversation_id, ids.run_id(message_id))
-                    return Before(stored.digest, None if run is None else run.run_id)
-                code = await history.rejection(self._pool, conversation_id, message_id)
-                return None if code is None else Before(None, code=code)
+            return await postgres.within(LOOKUP_TIMEOUT_S, self._look_up(conversation_id, message_id))
         except postgres.AWAY:
             return None
+
+    async def _look_up(self, conversation_id: str, message_id: str) -> Before | None:
+        stored = await history.message(self._pool, conversation_id, message_id)
+        if stored is not None:
+            run = await history.run(self._pool, conversation_id, ids.run_id(message_id))
+            return Before(stored.digest, None if run is None else run.run_id)
+        code = await history.rejection(self._pool, conversation_id, message_id)
+        return None if code is None else Before(None, code=code)
 
     async def remember(self, message_id: str, digest: str, run_id: str | None) -> None:
         """The broker has the message."""

@@ -7,12 +7,16 @@ from collections.abc import Iterable
 import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from infra.postgres import AWAY
+from infra.postgres import AWAY, within
 from infra.settings import SealingSettings
 from schemas.sealing import KEY_BYTES, DataKey
 
 FRESH_S = 60.0
 """Seconds a key is used without asking again: how long a destroyed key may still open texts in a running process."""
+LOOKUP_S = 3.0
+"""Seconds for one look-up. A server that hangs is as good as away."""
+AWAY_RETRY_S = 5.0
+"""Seconds that a known key is used, once PostgreSQL was found away, before it is asked again."""
 
 _NONCE_BYTES = 12
 
@@ -55,17 +59,22 @@ class Keyring:
         stale = [u for u in wanted if u not in self._known or self._known[u][0] < now]
         if stale:
             try:
-                rows = await self._pool.fetch(
-                    "SELECT user_id::text, wrapped FROM data_keys WHERE user_id = ANY($1::uuid[])", stale
-                )
+                rows = await within(LOOKUP_S, self._look_up(stale))
             except AWAY:
                 if any(u not in self._known for u in stale):
                     raise
+                for user in stale:
+                    self._known[user] = (now + AWAY_RETRY_S, self._known[user][1])
             else:
                 found = {row["user_id"]: self._unwrap(row["user_id"], row["wrapped"]) for row in rows}
                 for user in stale:
                     self._known[user] = (now + FRESH_S, found.get(user))
         return {user: self._known[user][1] for user in wanted}
+
+    async def _look_up(self, user_ids: list[str]) -> "list[asyncpg.Record]":
+        return await self._pool.fetch(
+            "SELECT user_id::text, wrapped FROM data_keys WHERE user_id = ANY($1::uuid[])", user_ids
+        )
 
     def _unwrap(self, user_id: str, wrapped: bytes | None) -> DataKey | None:
         if wrapped is None:

@@ -1,6 +1,9 @@
 """PostgreSQL: a pool, and the errors that mean "away, try again"."""
 
+import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -18,6 +21,10 @@ AWAY = (
 )
 """What a statement raises when the server is away or restarting: wait and try again, nothing is wrong with the data."""
 
+T = TypeVar("T")
+
+_left_behind: set["asyncio.Future[Any]"] = set()
+
 MIGRATIONS = Path(__file__).parent.parent / "schemas" / "sql" / "migrations"
 
 
@@ -32,3 +39,31 @@ async def connect(settings: PostgresSettings) -> "asyncpg.Pool[asyncpg.Record]":
         max_inactive_connection_lifetime=60,
     )
     return await pool
+
+
+async def within(limit_s: float, work: Coroutine[Any, Any, T]) -> T:
+    """Do `work`, for `limit_s` seconds at most.
+
+    A time-out around a statement is not enough: a cancelled statement first waits for the server to take notice, which
+    a server that hangs never does. So what takes too long is cancelled and left behind, with its connection.
+
+    Raises:
+        TimeoutError: it took too long; one of `AWAY`.
+    """
+    doing = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait([doing], timeout=limit_s)
+        if done:
+            return doing.result()
+        raise TimeoutError
+    finally:
+        if not doing.done():
+            _left_behind.add(doing)
+            doing.add_done_callback(_forget)
+            doing.cancel()
+
+
+def _forget(doing: "asyncio.Future[Any]") -> None:
+    _left_behind.discard(doing)
+    if not doing.cancelled():
+        doing.exception()

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -276,11 +277,19 @@ async def raw(url: str, token: str | None = None, **options: Any) -> AsyncIterat
         yield made
 
 
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in _family(int(child)))]
+
+
 @asynccontextmanager
 async def frozen(pid: int) -> AsyncIterator[None]:
-    """Stop a process without ending it, as a machine that hangs does."""
-    os.kill(pid, signal.SIGSTOP)
+    """Stop a process and its children without ending them, as a machine that hangs does."""
+    pids = _family(pid)
+    for member in pids:
+        os.kill(member, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        for member in pids:
+            os.kill(member, signal.SIGCONT)

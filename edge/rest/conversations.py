@@ -58,13 +58,9 @@ async def _read(services: Services, conversation_id: str) -> answers.Conversatio
     )
 
 
-async def _answer(
-    services: Services, changed: Changed, response: Response
-) -> answers.Conversation | answers.ConversationNamed:
-    if changed.readable:
-        return await _read(services, changed.conversation_id)
-    response.status_code = 202
-    return answers.ConversationNamed(id=changed.conversation_id)
+def _safe(changed: Changed) -> Response:
+    named = answers.ConversationNamed(id=changed.conversation_id)
+    return Response(named.model_dump_json(), 202, media_type="application/json")
 
 
 @router.get("/v1/projects/{project_id}/conversations")
@@ -95,13 +91,15 @@ async def conversations(
 )
 async def create_conversation(
     services: ServicesOf, caller: Caller, project_id: IdInPath, new: NewConversation, response: Response
-) -> answers.Conversation | answers.ConversationNamed:
+) -> answers.Conversation | Response:
     agent_id = new.agent_id if "agent_id" in new.model_fields_set else UNSET
     changed = await services.reached().commands.create(
         caller.user_id, project_id=project_id, conversation_id=new.id, title=new.title, agent_id=agent_id
     )
+    if not changed.readable:
+        return _safe(changed)
     response.headers["Location"] = f"/v1/conversations/{changed.conversation_id}"
-    return await _answer(services, changed, response)
+    return await _read(services, changed.conversation_id)
 
 
 @router.get("/v1/conversations/{conversation_id}")
@@ -116,8 +114,8 @@ async def conversation(services: ServicesOf, caller: Caller, conversation_id: Id
     responses=_REFUSED_CHANGE | refusals(ErrorCode.CONVERSATION_ARCHIVED) | _SAFE,
 )
 async def change_conversation(
-    services: ServicesOf, caller: Caller, conversation_id: IdInPath, change: ConversationChange, response: Response
-) -> answers.Conversation | answers.ConversationNamed:
+    services: ServicesOf, caller: Caller, conversation_id: IdInPath, change: ConversationChange
+) -> answers.Conversation | Response:
     """Rename, archive, restore, or let another agent answer."""
     given = change.model_fields_set
     archived: bool | UnsetType = UNSET if change.archived is None else change.archived
@@ -128,12 +126,10 @@ async def change_conversation(
         archived=archived,
         agent_id=change.agent_id if "agent_id" in given else UNSET,
     )
-    return await _answer(services, changed, response)
+    return await _read(services, changed.conversation_id) if changed.readable else _safe(changed)
 
 
 @router.delete("/v1/conversations/{conversation_id}", status_code=204, responses=_REFUSED_CHANGE | _SAFE)
 async def delete_conversation(services: ServicesOf, caller: Caller, conversation_id: IdInPath) -> Response:
     changed = await services.reached().commands.delete(caller.user_id, conversation_id=conversation_id)
-    if changed.readable:
-        return Response(status_code=204)
-    return Response(answers.ConversationNamed(id=conversation_id).model_dump_json(), 202, media_type="application/json")
+    return Response(status_code=204) if changed.readable else _safe(changed)

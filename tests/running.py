@@ -274,6 +274,6 @@ class Chorus:
 
         def is_so() -> bool:
             now = self.processes().get(role, [])
-            return len(now) == len(killed) and not set(now) & set(killed)
+            return len(now) >= len(killed) and not set(now) & set(killed)
 
         eventually(f"{role} is ready again", is_so, deadline_s)

@@ -33,7 +33,7 @@ class Window:
                     await watch(connection, self.screen.conversation_id, self.screen)
                     if not self._online.done():
                         self._online.set_result(connection)
-                    await connection.closed
+                    await asyncio.shield(connection.closed)
                     assert connection.broken is None, connection.broken
             if self._online.done():
                 self._online = asyncio.get_running_loop().create_future()

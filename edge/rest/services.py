@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 HISTORY_WITHIN_S: Final = 2.0
 """Seconds that a reader waits for history; it is commonly a few milliseconds behind what screens were told."""
 _POLL_S: Final = 0.03
-DATABASE_LIMIT_S: Final = 5.0
-"""Seconds for all that one request does in PostgreSQL, waiting for a connection included; then it is away."""
+DATABASE_LIMIT_S: Final = 3.0
+"""Seconds to get a connection, and again for all that one request does with it; then PostgreSQL is away."""
 
 
 @dataclass
@@ -70,8 +70,13 @@ class Services:
             Refused: `unavailable`, where PostgreSQL is away or does not finish in time.
         """
         try:
-            async with asyncio.timeout(DATABASE_LIMIT_S), self.pool.acquire() as connection:
-                yield connection
+            async with self.pool.acquire(timeout=DATABASE_LIMIT_S) as connection:
+                # Cut, not cancelled: a cancelled statement waits for the server to take notice, and that may hang.
+                cut = asyncio.get_running_loop().call_later(DATABASE_LIMIT_S, connection.terminate)
+                try:
+                    yield connection
+                finally:
+                    cut.cancel()
         except AWAY as error:
             raise Refused(ErrorCode.UNAVAILABLE) from error
 

@@ -7,6 +7,7 @@ import socket
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
@@ -330,6 +331,39 @@ async def test_postgresql_is_away(stack: Stack, away: str) -> None:
                 assert (await api.call("GET", "/v1/config")).status == 200
         finally:
             assert await running.stop() == 0
+
+
+async def test_postgresql_hangs(stack: Stack) -> None:
+    """A server that takes what is sent and never answers costs seconds, not minutes; when it goes on, so do we."""
+    host, port = urlsplit(stack.database_url).netloc.rpartition("@")[2].split(":")
+    flowing = asyncio.Event()
+    flowing.set()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            await flowing.wait()
+            writer.write(data)
+        writer.close()
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(pass_on(reader, back), pass_on(there, writer), return_exceptions=True)
+
+    async with await asyncio.start_server(between, "127.0.0.1") as proxy:
+        url = stack.database_url.replace(f":{port}/", f":{proxy.sockets[0].getsockname()[1]}/")
+        running, address = await asyncio.to_thread(start_api, stack, CHORUS_DATABASE_URL=url)
+        try:
+            async with opened(running, address) as api:
+                ada = await api.sign_up()
+                flowing.clear()
+                began = time.monotonic()
+                answers = await asyncio.gather(*(ada.call("GET", "/v1/users/me") for _ in range(20)))
+                assert {(a.status, a.code) for a in answers} == {(503, "unavailable")}
+                assert time.monotonic() - began < 10
+                flowing.set()
+                assert (await ada.call("GET", "/v1/users/me")).status == 200
+        finally:
+            await running.stop()
 
 
 async def test_kafka_is_away(stack: Stack) -> None:

@@ -27,15 +27,15 @@ export function useMedia(query: string): boolean {
   );
 }
 
+const onHash = (changed: () => void) => {
+  window.addEventListener("hashchange", changed);
+  return () => window.removeEventListener("hashchange", changed);
+};
+const idInHash = () => /^#\/c\/([0-9a-f-]{36})$/.exec(location.hash)?.[1] ?? null;
+
 /** The conversation in the address, after the #: any server can serve it, and reload and back keep it. */
 export function useRoute(): [string | null, (id: string | null) => void] {
-  const id = useSyncExternalStore(
-    (changed) => {
-      window.addEventListener("hashchange", changed);
-      return () => window.removeEventListener("hashchange", changed);
-    },
-    () => /^#\/c\/([0-9a-f-]{36})$/.exec(location.hash)?.[1] ?? null,
-  );
+  const id = useSyncExternalStore(onHash, idInHash);
   const go = useCallback((next: string | null) => {
     location.hash = next === null ? "#/" : `#/c/${next}`;
   }, []);

@@ -1,0 +1,82 @@
+"""From a configuration to an agent that can be asked. No database: a table that is a mapping."""
+
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from yarl import URL
+
+from agents.catalog import Catalog
+from agents.openai_http import OpenAIHTTP
+from agents.provider import ProviderError, Trouble
+from agents.scripted import Scripted
+from infra.settings import AgentSettings
+from schemas.events import AgentRef
+from schemas.ids import new_id
+
+OURS = AgentSettings(url="http://ours:1/v1", model="our-model", key="sk-ours")
+
+
+class Table:
+    """Stands in for `agent_versions`."""
+
+    def __init__(self, config: object) -> None:
+        self.config = None if config is None else msgspec.json.encode(config).decode()
+        self.asked = 0
+
+    async def fetchval(self, query: str, agent_id: str, version: int) -> str | None:
+        self.asked += 1
+        return self.config
+
+
+def catalog(http: aiohttp.ClientSession, table: Table) -> Catalog:
+    pool: Any = table
+    return Catalog(pool, http, OURS)
+
+
+REF = AgentRef(agent_id=new_id(), version=3)
+
+
+async def test_the_platforms_agent_has_the_platforms_key(http: aiohttp.ClientSession) -> None:
+    """A configuration without an address means our own server; one with an address never gets our key."""
+    ours = (await catalog(http, Table({"kind": "openai"})).agent(REF)).provider
+    theirs = (await catalog(http, Table({"kind": "openai", "base_url": "http://x/v1/"})).agent(REF)).provider
+
+    assert isinstance(ours, OpenAIHTTP)
+    assert (ours._url, ours._headers["Authorization"]) == (URL("http://ours:1/v1/chat/completions"), "Bearer sk-ours")
+    assert isinstance(theirs, OpenAIHTTP)
+    assert theirs._url == URL("http://x/v1/chat/completions")
+    assert "Authorization" not in theirs._headers
+
+
+async def test_a_version_is_looked_up_once(http: aiohttp.ClientSession) -> None:
+    """It never changes; what a later version of this program adds to it is no trouble."""
+    table = Table({"kind": "scripted", "context_messages": 10, "timeouts": {"whole_s": 9}, "later": [1]})
+    agents = catalog(http, table)
+    agent = await agents.agent(REF)
+
+    assert await agents.agent(REF) is agent
+    assert table.asked == 1
+    assert isinstance(agent.provider, Scripted)
+    assert (agent.config.timeouts.whole_s, agent.config.timeouts.connect_s) == (9, 5)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        [],
+        {},
+        {"kind": "container"},
+        {"kind": "openai", "base_url": 7},
+        {"kind": "openai", "base_url": "http://[::"},
+        {"kind": "openai", "timeouts": {"hwole_s": 1}},
+    ],
+)
+async def test_what_cannot_be_used_is_no_agent(http: aiohttp.ClientSession, config: object) -> None:
+    """A missing or broken configuration ends runs with a sentence, and not the process."""
+    with pytest.raises(ProviderError) as caught:
+        await catalog(http, Table(config)).agent(REF)
+
+    assert caught.value.trouble == Trouble.NO_AGENT

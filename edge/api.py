@@ -22,7 +22,6 @@ from edge.errors import Refused
 from edge.passwords import Passwords
 from edge.rest import agents, auth, config, conversations, messages, projects, runs, users
 from edge.rest.attempts import Attempts
-from edge.rest.config import VERSION
 from edge.rest.door import Door
 from edge.rest.openapi import document
 from edge.rest.page import WebPage
@@ -42,6 +41,7 @@ from infra.settings import (
     RedisSettings,
     SealingSettings,
 )
+from infra.version import VERSION
 from schemas.topics import CONVERSATION_EVENTS
 
 log = structlog.get_logger(__name__)

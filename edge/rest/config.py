@@ -1,16 +1,13 @@
 """What a client needs to know before anybody has signed in."""
 
-from importlib.metadata import version
-
 from fastapi import APIRouter
 
 from edge.rest import answers
 from edge.rest.door import MAX_BODY_BYTES
 from edge.rest.fields import MAX_PAGE
 from edge.rest.services import ServicesOf
+from infra.version import VERSION
 from schemas.frames import MAX_CONTENT_CHARACTERS, MAX_FRAME_BYTES, MAX_TITLE_CHARACTERS
-
-VERSION = version("chorus")
 
 router = APIRouter(tags=["config"])
 

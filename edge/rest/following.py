@@ -4,6 +4,7 @@ What is published in Redis only wakes us; the text is always read from the attem
 last one told. So there is nothing to merge, and a message that was missed is made up for by the next.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -26,6 +27,9 @@ HEARTBEAT_S: Final = 15.0
 _LOOK_S: Final = 1.0
 """Seconds without news after which PostgreSQL is asked: Redis tells nothing twice."""
 
+_WRITTEN_WITHIN_S: Final = 10.0
+"""Seconds that an end may be known before history has it; after them the reader is left to come back."""
+_POLL_S: Final = 0.1
 _NO_RECORDS: Final = 2**53
 """A position after which there are none: only the state is wanted."""
 
@@ -63,7 +67,7 @@ class Following:
     async def told(self) -> AsyncIterator[Told]:
         """What the reader does not have yet, as it comes, up to and including the run's end.
 
-        Where Redis is away it ends early: the reader comes back and says how far it got.
+        Where Redis or PostgreSQL is away it ends early: the reader comes back and says how far it got.
         """
         try:
             async with self._services.redis.pubsub() as channel:
@@ -82,7 +86,7 @@ class Following:
                     if quiet_s >= HEARTBEAT_S:
                         quiet_s = 0.0
                         yield None
-        except AWAY as error:
+        except (*AWAY, Refused) as error:
             log.warning("stopped following a run", run_id=self._run.run_id, error=repr(error))
 
     async def _news(self) -> AsyncIterator[Told]:
@@ -98,10 +102,9 @@ class Following:
             yield self._delta(self._told_seq + 1, self._told_seq + len(texts), "".join(texts))
         if self._end is None:
             return
-        if self._end.attempt == self._told_attempt and self._told_seq < self._end.last_seq:
-            text = await content(self._services, self._run)
-            if text is not None:
-                yield self._delta(1, self._end.last_seq, text)
+        is_short = self._end.attempt == self._told_attempt and self._told_seq < self._end.last_seq
+        if is_short and (text := await self._whole()) is not None:
+            yield self._delta(1, self._end.last_seq, text)
         yield self._end
 
     def _delta(self, from_seq: int, seq: int, text: str) -> frames.RunDelta:
@@ -114,6 +117,16 @@ class Following:
             seq=seq,
             text=text,
         )
+
+    async def _whole(self) -> str | None:
+        """The whole text of the ended answer, once history has written it; None where it was not kept."""
+        async with asyncio.timeout(_WRITTEN_WITHIN_S):
+            while True:
+                async with self._services.database() as connection:
+                    run = await history.run(connection, self._run.conversation_id, self._run.run_id)
+                if run is not None and run.ended_at is not None:
+                    return await content(self._services, run)
+                await asyncio.sleep(_POLL_S)
 
     async def _woken(self, channel: PubSub) -> bool:
         """Wait for the next message, and see what it says of this run; False where none came."""

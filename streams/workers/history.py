@@ -205,10 +205,6 @@ class HistorySink:
             async with connection.transaction():
                 await self._fold(connection, items)
         except (Unfit, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-            unfit: Exception = error
-        except asyncpg.InterfaceError as error:
-            if not isinstance(error, ValueError):  # else a value that no PostgreSQL type can hold
-                raise
             unfit = error
         else:
             return
@@ -240,11 +236,12 @@ class HistorySink:
     async def _put_aside(self, connection: "Connection", item: _Item, error: Exception) -> None:
         """Keep a record that does not fit. Later ones of its conversation go on behind it."""
         await self._note(connection, item, str(error))
-        await connection.execute(
-            "UPDATE conversations SET position = $2 WHERE id = $1 AND position < $2",
-            item.record.conversation_id,
-            min(item.record.position, LAST_POSITION),
-        )
+        if item.record.position <= LAST_POSITION:
+            await connection.execute(
+                "UPDATE conversations SET position = $2 WHERE id = $1 AND position < $2",
+                item.record.conversation_id,
+                item.record.position,
+            )
 
     async def _note(self, connection: "Connection", item: _Item, error: str) -> None:
         _unfit.inc()
@@ -272,9 +269,9 @@ class HistorySink:
 async def _load(
     connection: "Connection", records: list[events.ConversationAdvanced]
 ) -> tuple[dict[str, ConversationView], dict[str, RunRow]]:
-    """The rows that these records touch, the conversations' locked until the end of the transaction."""
+    """The rows that these records touch. Their partition is locked, so nobody else changes them."""
     conversations = await connection.fetch(
-        f"SELECT {CONVERSATION_COLUMNS} FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        f"SELECT {CONVERSATION_COLUMNS} FROM conversations WHERE id = ANY($1)",
         list({record.conversation_id for record in records}),
     )
     touched = run_ids(records)

@@ -223,6 +223,19 @@ async def test_a_hole_is_noted_and_does_not_stop_the_conversation(pool: Pool, ne
     assert await history.position(pool, talk.conversation_id) == 3
 
 
+async def test_a_position_that_nothing_can_hold_moves_nothing(pool: Pool, new_sink: NewSink, talk: Talk) -> None:
+    """A record that counts beyond all bounds is put aside, and the conversation goes on where it was."""
+    first = talk.created()
+    wild = replace(copy(talk).record(talk.posted("xa")), position=2**70)
+    second = talk.record(talk.posted("hai"))
+
+    await (await new_sink()).handle_batch(delivered([first, wild, second]))
+
+    assert await pool.fetchval("SELECT count(*) FROM unfit_facts WHERE record->>'cause' = $1", wild.cause) == 1
+    assert [m.content for _, m in await history.messages(pool, talk.conversation_id, limit=9)] == ["hai"]
+    assert await history.position(pool, talk.conversation_id) == 2
+
+
 async def test_a_destroyed_key_replays_as_deleted(pool: Pool, new_sink: NewSink, talk: Talk) -> None:
     """Replayed after its owner's key is gone, a text is empty and marked as deleted; everything else stays."""
     records = [talk.created("Bí mật"), talk.record(talk.posted("mật"))]

@@ -14,7 +14,7 @@ NODE_PATH := $(shell $(NODE_IS_NEW) 2>/dev/null || echo $(CURDIR)/$(BIN):)
 WEB_SOURCES := $(shell find $(WEB) -type f -not -path '$(WEB)/node_modules/*' -not -path '$(WEB)/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test test-faults lint format bench browser clean-data
+.PHONY: help setup up down status test test-faults test-compose lint format bench browser clean-data
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,11 +30,14 @@ down: ## Stop it
 status: ## Say what runs
 	@$(BIN)/chorus status
 
-test: setup browser lint ## Run all tests but the slow ones below
-	$(BIN)/python -m pytest tests --ignore=tests/faults --ignore=tests/benchmarks
+test: setup browser lint ## Prove it: every test but the one that needs a Docker engine
+	$(BIN)/python -m pytest tests --ignore=tests/compose
 
 test-faults: setup ## Kill every process in mid-answer, and look at what is left
 	$(BIN)/python -m pytest tests/faults
+
+test-compose: setup ## Bring everything up with `docker compose`, make one journey through it, take it down
+	$(BIN)/python -m pytest tests/compose
 
 lint: setup ## Style, types, and who may import whom
 	$(BIN)/ruff check

@@ -1,0 +1,99 @@
+"""`make bench`: every benchmark, each against a fresh stack in a temporary folder, one after the other.
+
+python -m tests.benchmarks [latency|connections|replies|history|live]…
+"""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.stack import secrets
+from infra.stack.config import StackConfig
+from infra.stack.ports import free_port
+from tests.benchmarks import latency
+from tests.running import CHORUS, ROOT, answers_200, eventually, own_settings, port_settings
+
+RATES = (50, 300)
+SECONDS = 30
+
+
+@contextlib.contextmanager
+def infrastructure() -> Iterator[dict[str, str]]:
+    """Kafka, PostgreSQL and Redis of one's own; the environment for what uses them."""
+    with tempfile.TemporaryDirectory(prefix="chorus-bench-") as folder:
+        data = Path(folder)
+        env = own_settings() | port_settings() | {"CHORUS_DATA": folder}
+        subprocess.run([*CHORUS, "up", "--detach", "--infrastructure"], cwd=ROOT, env=env, check=True)
+        try:
+            yield env | StackConfig.from_env(env, data).environment() | secrets.ensure(data)
+        finally:
+            subprocess.run([*CHORUS, "down"], cwd=ROOT, env=env, check=True)
+
+
+@contextlib.contextmanager
+def everything() -> Iterator[dict[str, str]]:
+    """All of Chorus with two gateways and the scripted agent; its settings."""
+    port = free_port()
+    agent = subprocess.Popen([sys.executable, "-m", "agents", "scripted", "--port", str(port)], cwd=ROOT)
+    try:
+        eventually("the scripted agent is ready", lambda: answers_200(f"http://127.0.0.1:{port}/health"))
+        with tempfile.TemporaryDirectory(prefix="chorus-bench-") as folder:
+            env = own_settings() | port_settings() | {"CHORUS_DATA": folder}
+            options = ["--agent", f"http://127.0.0.1:{port}/v1", "--model", "scripted", "--gateways", "2"]
+            subprocess.run([*CHORUS, "up", "--detach", *options], cwd=ROOT, env=env, check=True)
+            try:
+                yield env
+            finally:
+                subprocess.run([*CHORUS, "down"], cwd=ROOT, env=env, check=True)
+    finally:
+        agent.kill()
+        agent.wait()
+
+
+def _latency() -> None:
+    with everything() as env:
+        http = f"http://127.0.0.1:{env['CHORUS_HTTP_PORT']}"
+        ws = f"ws://127.0.0.1:{env['CHORUS_WS_PORT']}/v1/ws"
+        asyncio.run(latency.main(http, ws, RATES[0], 5))  # warms connections, caches and the JVM; printed all the same
+        for rate in RATES:
+            asyncio.run(latency.main(http, ws, rate, SECONDS))
+
+
+def _module(name: str, *arguments: str) -> Callable[[], None]:
+    def run() -> None:
+        with infrastructure() as env, tempfile.TemporaryDirectory(prefix="chorus-bench-") as scratch:
+            command = [sys.executable, "-m", f"tests.benchmarks.{name}", *arguments]
+            if name == "connections":
+                command += ["--scratch", scratch]
+            subprocess.run(command, cwd=ROOT, env=env, check=True)
+
+    return run
+
+
+SCENARIOS: dict[str, Callable[[], None]] = {
+    "latency": _latency,
+    "connections": _module("connections", "--count", "10000"),
+    "replies": _module("replies_throughput", "--rate", "100", "--seconds", "20"),
+    "history": _module("history_sink", "--facts", "100000"),
+    "live": _module("live_window", "--records", "20000"),
+}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(SCENARIOS)
+    if unknown := set(wanted) - SCENARIOS.keys():
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}: choose of {', '.join(SCENARIOS)}")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the start")
+    for name in wanted:
+        print(f"\n== {name}", flush=True)
+        SCENARIOS[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,27 +3,18 @@
  * is the state's, every decision about when to come back is the connection's.
  */
 import { type Action, type Chat, EMPTY_CHAT, reduce, titleFrom } from "../state/chat";
-import { nextToSend, type Outgoing } from "../state/outbox";
 import { Store } from "../state/store";
 import { resumePoint, stoppable } from "../state/thread";
 import * as api from "./api";
 import { Connection, ConnectionLost, type Link, Refused } from "./connection";
+import { Deliveries } from "./deliveries";
+import { NOTICE_MS, Notices } from "./notices";
 import * as outboxStorage from "./outboxStorage";
-import {
-  type Command,
-  type Conversation,
-  MAX_FRAME_BYTES,
-  type ResumePoint,
-  type SubscribeReply,
-  sanitised,
-  type User,
-  type WhenBusy,
-} from "./protocol";
+import type { Command, Conversation, ResumePoint, SubscribeReply, User } from "./protocol";
 import { type Session, SignedOut } from "./session";
+import { Timers } from "./timers";
 import { newId } from "./uuid";
 
-/** How long a deletion can be undone. */
-const UNDO_MS = 6_000;
 /** Conversations that stay subscribed after somebody looked away: going back to one shows it at once. */
 const OPEN_THREADS = 5;
 /** Between two requests for what is missing in one conversation. */
@@ -32,27 +23,19 @@ const RETRY_MS = 1_500;
 /** As many as the server gives: the first page overlaps with what a subscription brought. */
 const OLDER_PAGE = 200;
 
-export interface Notice {
-  id: string;
-  kind: "deleted" | "archived" | "restored" | "error";
-  /** An error code, for `error`. */
-  code: string | null;
-  undo: (() => void) | null;
-}
-
 export class ChatClient {
-  readonly chat: Store<Chat>;
+  readonly chat = new Store<Chat>(EMPTY_CHAT);
   readonly link = new Store<Link>({ phase: "connecting", since: Date.now() });
-  readonly notices = new Store<readonly Notice[]>([]);
+  private readonly timers = new Timers();
+  readonly notices = new Notices(this.timers);
+  readonly deliveries: Deliveries;
 
   private connection: Connection | null = null;
-  private readonly sending = new Set<string>();
   private readonly subscribing = new Set<string>();
   private readonly mendedAt = new Map<string, number>();
   /** Most recently looked at last. */
   private looked: string[] = [];
   private readonly deletions = new Map<string, number>();
-  private readonly timers = new Set<number>();
   private renewTimer = 0;
   private mendTimer = 0;
   private greetedBefore = false;
@@ -62,7 +45,15 @@ export class ChatClient {
     private readonly session: Session,
     readonly user: User,
   ) {
-    this.chat = new Store<Chat>(EMPTY_CHAT);
+    this.deliveries = new Deliveries({
+      chat: this.chat,
+      timers: this.timers,
+      dispatch: (action) => this.dispatch(action),
+      online: () => this.link.get().phase === "online",
+      request: (command) => this.request(command),
+      born: (id) => void this.subscribe(id),
+      stored: (id, content) => this.nameIt(id, content),
+    });
     for (const entry of outboxStorage.load(user.id)) this.dispatch({ type: "written", entry });
   }
 
@@ -81,7 +72,7 @@ export class ChatClient {
     this.connection?.stop();
     window.clearTimeout(this.renewTimer);
     window.clearTimeout(this.mendTimer);
-    for (const timer of this.timers) window.clearTimeout(timer);
+    this.timers.stop();
   }
 
   /** On this person's word: nothing of theirs stays in the browser. */
@@ -122,7 +113,7 @@ export class ChatClient {
   private greeted(): void {
     this.subscribing.clear();
     this.renewLater();
-    this.flush();
+    this.deliveries.flush();
     // Conversations made or changed elsewhere while this page was away.
     if (this.greetedBefore) void this.loadLists();
     this.greetedBefore = true;
@@ -218,7 +209,7 @@ export class ChatClient {
     } catch (error) {
       if (!(error instanceof Refused)) return;
       if (error.error.retryable)
-        this.later(error.error.retry_after_ms ?? RETRY_MS, () => void this.subscribe(id));
+        this.timers.later(error.error.retry_after_ms ?? RETRY_MS, () => void this.subscribe(id));
       else this.dispatch({ type: "unavailable", id });
     } finally {
       this.subscribing.delete(id);
@@ -259,94 +250,6 @@ export class ChatClient {
 
   // -- messages -------------------------------------------------------------------------------------------------
 
-  /** Write a message, in a new conversation where `conversationId` is null. Returns the conversation's id. */
-  send(conversationId: string | null, text: string, whenBusy: WhenBusy): string | null {
-    const { projectId } = this.chat.get();
-    const content = sanitised(text);
-    if (conversationId === null && projectId === null) return null;
-    const id = conversationId ?? newId();
-    const opens =
-      conversationId === null && projectId !== null ? { projectId, title: titleFrom(content) } : null;
-    const entry: Outgoing = {
-      clientMessageId: newId(),
-      conversationId: id,
-      content,
-      whenBusy,
-      writtenAt: Date.now(),
-      opens,
-      status: "waiting",
-      messageId: null,
-      code: null,
-    };
-    this.dispatch({ type: "written", entry });
-    this.flush();
-    return id;
-  }
-
-  /** Send again what was refused: the refusal was final for its id. */
-  resend(entry: Outgoing): void {
-    const again: Outgoing = {
-      ...entry,
-      clientMessageId: newId(),
-      status: "waiting",
-      messageId: null,
-      code: null,
-    };
-    this.dispatch({ type: "withdrawn", clientMessageId: entry.clientMessageId });
-    this.dispatch({ type: "written", entry: again });
-    this.flush();
-  }
-
-  discard(entry: Outgoing): void {
-    this.dispatch({ type: "withdrawn", clientMessageId: entry.clientMessageId });
-    if (entry.opens !== null) this.dispatch({ type: "removed", id: entry.conversationId });
-  }
-
-  private flush(): void {
-    if (this.link.get().phase !== "online") return;
-    for (const entry of nextToSend(this.chat.get().outbox, this.sending)) void this.deliver(entry);
-  }
-
-  private async deliver(entry: Outgoing): Promise<void> {
-    const { clientMessageId, conversationId, opens } = entry;
-    this.sending.add(conversationId);
-    try {
-      if (opens !== null) {
-        await this.request({
-          type: "conversation.create",
-          conversation_id: conversationId,
-          project_id: opens.projectId,
-          ...(opens.title === "" ? {} : { title: opens.title }),
-        });
-        this.dispatch({ type: "created", clientMessageId });
-        if (conversationId in this.chat.get().threads) void this.subscribe(conversationId);
-      }
-      const command: Command = {
-        type: "message.send",
-        conversation_id: conversationId,
-        client_message_id: clientMessageId,
-        content: entry.content,
-        when_busy: entry.whenBusy,
-      };
-      if (bytes(command) > MAX_FRAME_BYTES - 64) {
-        this.dispatch({ type: "refused", clientMessageId, code: "too_large" });
-        return;
-      }
-      const { message_id } = await this.request<{ message_id: string }>(command);
-      this.dispatch({ type: "acknowledged", clientMessageId, messageId: message_id });
-      this.nameIt(conversationId, entry.content);
-    } catch (error) {
-      if (!(error instanceof Refused)) return; // Sent again, under the same id, once there is a connection.
-      const { code, retryable, retry_after_ms } = error.error;
-      if (!retryable) this.dispatch({ type: "refused", clientMessageId, code });
-      else this.later(retry_after_ms ?? RETRY_MS, () => this.flush());
-      return;
-    } finally {
-      this.sending.delete(conversationId);
-    }
-    this.flush();
-  }
-
   private nameIt(id: string, content: string): void {
     const conversation = this.chat.get().conversations[id];
     const title = titleFrom(content);
@@ -365,7 +268,7 @@ export class ChatClient {
       await this.ask({ type: "run.cancel", conversation_id: conversationId, ...target });
     } catch (error) {
       if (run) this.dispatch({ type: "stopping", runId: run.id, stopping: false });
-      if (!(error instanceof Refused && error.error.code === "run_ended")) this.complain(error);
+      if (!(error instanceof Refused && error.error.code === "run_ended")) this.notices.complain(error);
     }
   }
 
@@ -376,7 +279,7 @@ export class ChatClient {
       conversation_id: conversationId,
       message_id: messageId,
       client_request_id: newId(),
-    }).catch((error) => this.complain(error));
+    }).catch((error) => this.notices.complain(error));
   }
 
   // -- conversations --------------------------------------------------------------------------------------------
@@ -387,7 +290,10 @@ export class ChatClient {
 
   archive(id: string, archived: boolean): void {
     void this.change(id, { archived });
-    this.notify(archived ? "archived" : "restored", () => void this.change(id, { archived: !archived }));
+    this.notices.tell(
+      archived ? "archived" : "restored",
+      () => void this.change(id, { archived: !archived }),
+    );
   }
 
   /** Shown at once, taken back where the server refuses. */
@@ -402,7 +308,7 @@ export class ChatClient {
       await this.ask({ type: "conversation.update", conversation_id: id, ...change });
     } catch (error) {
       this.dispatch({ type: "changed", id, change: { title: before.title, archived: before.archived } });
-      this.complain(error);
+      this.notices.complain(error);
     }
   }
 
@@ -414,10 +320,10 @@ export class ChatClient {
       this.deletions.delete(id);
       this.dispatch({ type: "removing", id, removing: false });
     };
-    this.notify("deleted", undo);
+    this.notices.tell("deleted", undo);
     this.deletions.set(
       id,
-      window.setTimeout(() => void this.finishRemoving(id), UNDO_MS),
+      window.setTimeout(() => void this.finishRemoving(id), NOTICE_MS),
     );
   }
 
@@ -431,7 +337,7 @@ export class ChatClient {
         this.dispatch({ type: "removed", id });
       else {
         this.dispatch({ type: "removing", id, removing: false });
-        this.complain(error);
+        this.notices.complain(error);
       }
     }
   }
@@ -486,43 +392,14 @@ export class ChatClient {
         const { status, code } = error;
         if (status === 401) this.session.refuse();
         else if (status > 0 && status < 500 && status !== 429) {
-          this.notify("error", null, code);
+          this.notices.fail(code);
           return null;
         }
         await new Promise((resolve) =>
-          this.later(Math.min(RETRY_MS * 2 ** failures, 15_000), () => resolve(null)),
+          this.timers.later(Math.min(RETRY_MS * 2 ** failures, 15_000), () => resolve(null)),
         );
       }
     }
     return null;
   }
-
-  private later(ms: number, work: () => void): void {
-    const timer = window.setTimeout(() => {
-      this.timers.delete(timer);
-      work();
-    }, ms);
-    this.timers.add(timer);
-  }
-
-  // -- notices --------------------------------------------------------------------------------------------------
-
-  private complain(error: unknown): void {
-    if (error instanceof SignedOut) return;
-    this.notify("error", null, error instanceof Refused ? error.error.code : "unreachable");
-  }
-
-  private notify(kind: Notice["kind"], undo: (() => void) | null, code: string | null = null): void {
-    const notice: Notice = { id: newId(), kind, code, undo };
-    this.notices.set([...this.notices.get().slice(-2), notice]);
-    this.later(UNDO_MS, () => this.dismiss(notice.id));
-  }
-
-  dismiss(id: string): void {
-    this.notices.set(this.notices.get().filter((notice) => notice.id !== id));
-  }
-}
-
-function bytes(command: Command): number {
-  return new TextEncoder().encode(JSON.stringify(command)).length;
 }

@@ -15,7 +15,7 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
   const text = useText();
   const chat = useStore(client.chat);
   const link = useStore(client.link);
-  const notices = useStore(client.notices);
+  const notices = useStore(client.notices.shown);
   const [open, go] = useRoute();
   const wide = useMedia("(min-width: 768px)");
   const [drawer, setDrawer] = useState(false);
@@ -90,7 +90,7 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
   }
 
   function send(content: string, whenBusy: WhenBusy) {
-    const id = client.send(open, content, whenBusy);
+    const id = client.deliveries.write(open, content, whenBusy);
     if (id !== null && id !== open) go(id);
   }
 
@@ -175,8 +175,8 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
             hasAgent={conversation !== undefined && conversation.agent_id !== null}
             onRegenerate={onRegenerate}
             onOlder={() => client.loadOlder(open)}
-            onResend={(entry) => client.resend(entry)}
-            onDiscard={(entry) => client.discard(entry)}
+            onResend={(entry) => client.deliveries.resend(entry)}
+            onDiscard={(entry) => client.deliveries.discard(entry)}
           />
         )}
 
@@ -207,7 +207,7 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
           )}
         </div>
       </main>
-      <Notices notices={notices} onDismiss={(id) => client.dismiss(id)} />
+      <Notices notices={notices} onDismiss={client.notices.dismiss} />
     </div>
   );
 }

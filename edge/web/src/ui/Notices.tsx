@@ -1,6 +1,6 @@
 import { useText } from "../i18n/context";
 import { explain } from "../i18n/language";
-import type { Notice } from "../net/client";
+import type { Notice } from "../net/notices";
 import { Close } from "./icons";
 
 export function Notices({ notices, onDismiss }: { notices: readonly Notice[]; onDismiss(id: string): void }) {

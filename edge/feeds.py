@@ -30,7 +30,8 @@ from schemas.frames import CloseCode
 
 log = structlog.get_logger(__name__)
 
-_TOPS_AT_ONCE: Final = 1_000
+_TOPS_AT_ONCE: Final = 200
+"""Conversations in one question for tops: a few milliseconds of work, so that what is live does not wait for it."""
 _MOST_JOINING: Final = 5_000
 """Tellings kept for one who is joining; reading the past takes milliseconds, so this many mean that it hangs."""
 _GATHER_RECHECKS_S: Final = 0.05

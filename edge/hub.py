@@ -1,7 +1,6 @@
 """The connections of this process: who they are, whom to tell of lists and refusals, and who reads too slowly."""
 
 import asyncio
-import math
 import time
 from collections import defaultdict
 from typing import Final, Protocol
@@ -16,6 +15,7 @@ from edge.feeds import Feeds
 from edge.pushes import list_push
 from edge.settings import GatewaySettings
 from edge.subscriptions import Follower
+from edge.wheel import Wheel
 from infra.live import LiveRecord, decode_live, project_channel, user_channel
 from schemas import frames
 from schemas.frames import CloseCode, ErrorCode
@@ -33,13 +33,11 @@ class Connection(Protocol):
 
     Attributes:
         due: when `tick` next has something to do.
-        turn: the turn of the wheel at which that is; the hub's own.
         slow: whether its deltas are gathered; the hub's own, set by the connection.
     """
 
     projects: list[str]
     follows: dict[str, Follower]
-    turn: int
     slow: bool
 
     @property
@@ -63,7 +61,7 @@ class Hub:
         self._connections: set[Connection] = set()
         self._by_user: defaultdict[str, set[Connection]] = defaultdict(set)
         self._by_project: defaultdict[str, set[Connection]] = defaultdict(set)
-        self._wheel: defaultdict[int, list[Connection]] = defaultdict(list)
+        self._wheel: Wheel[Connection] = Wheel(_WHEEL_S, time.monotonic())
         self._slow: set[Connection] = set()
         self.full = False
         """Whether no further connection is let in."""
@@ -109,6 +107,7 @@ class Hub:
         """The connection is gone."""
         self._connections.discard(connection)
         self._slow.discard(connection)
+        self._wheel.remove(connection)
         self.full = len(self._connections) >= self._settings.connections
         for conversation_id, follower in connection.follows.items():
             self._feeds.unfollow(conversation_id, follower)
@@ -164,22 +163,17 @@ class Hub:
     # -- time --
 
     def schedule(self, connection: Connection) -> None:
-        """Look at the connection when it is due; a place that it had before counts no more."""
-        connection.turn = math.ceil(connection.due / _WHEEL_S)
-        self._wheel[connection.turn].append(connection)
+        """Look at the connection when it is due."""
+        self._wheel.put(connection, connection.due)
 
     async def turn(self) -> None:
         """Turn the wheel until cancelled: each connection is looked at when it is due, and not before."""
-        last = math.floor(time.monotonic() / _WHEEL_S)
         while True:
             await asyncio.sleep(_WHEEL_S)
             now = time.monotonic()
-            for turn in range(last + 1, math.floor(now / _WHEEL_S) + 1):
-                last = turn
-                for connection in self._wheel.pop(turn, ()):
-                    if connection.turn == turn and connection in self._connections:
-                        connection.tick(now)
-                        self.schedule(connection)
+            for connection in self._wheel.turn(now):
+                connection.tick(now)
+                self.schedule(connection)
 
     # -- slow readers --
 

@@ -41,6 +41,8 @@ class GatewaySettings:
     """Open connections of one person in this process: many windows, but not a leak."""
     connections: int = 20_000
     """Open connections in this process; beyond it the upgrade is answered 503. About 600 MB."""
+    subscriptions: int = 1_000
+    """Conversations that one connection may follow: more than a person can, with an end."""
     gather_bytes: int = 64 * 1024
     """Bytes waiting to be written to a client from which on its deltas are gathered instead of written."""
     slow_bytes: int = 1024 * 1024

@@ -34,7 +34,7 @@ class Connection:
 
     __slots__ = (
         "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_session", "_settings", "_ws",
-        "follows", "projects", "slow", "turn",
+        "follows", "projects", "slow",
     )  # fmt: skip
 
     def __init__(
@@ -60,7 +60,6 @@ class Connection:
         self.follows: dict[str, Follower] = {}
         self.projects: list[str] = []
         self.slow = False
-        self.turn = 0
 
     @property
     def user_id(self) -> str:
@@ -260,6 +259,8 @@ class Connection:
             raise Refused(ErrorCode.NOT_FOUND)
         await self._hub.use(self, access.project_id)
         self._unsubscribe(conversation_id)
+        if len(self.follows) >= self._settings.subscriptions:
+            raise Refused(ErrorCode.RATE_LIMITED, "Too many subscriptions on one connection.")
         follower = self.follows[conversation_id] = Follower(self.user_id, self)
         try:
             reply = await self._feeds.follow(conversation_id, follower, cursor, runs)

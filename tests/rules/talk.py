@@ -1,5 +1,6 @@
 """A conversation to talk to: commands in, outcomes out, the state kept by the records alone."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -30,7 +31,7 @@ def run_of(name: str, user: str = ANN) -> str:
 def a_message(name: str, *, text: str | None = None, user: str = ANN, **fields: Any) -> events.SendMessage:
     """What `user` sends under the client message id that `name` stands for."""
     text = name if text is None else text
-    given = {
+    given: dict[str, Any] = {
         "conversation_id": HERE,
         "project_id": PROJECT,
         "user_id": user,
@@ -62,7 +63,9 @@ class Talk:
             self.records.append(outcome.record)
         return outcome
 
-    def _command(self, kind: type[events.Command], cause: str | None, fields: dict[str, Any]) -> Outcome:
+    def _command(
+        self, kind: Callable[..., events.ConversationCommand], cause: str | None, fields: dict[str, Any]
+    ) -> Outcome:
         given = {"conversation_id": HERE, "project_id": PROJECT, "user_id": ANN, "role": "member"}
         return self.do(kind(**(given | fields)), cause)
 

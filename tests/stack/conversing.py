@@ -164,8 +164,11 @@ class Someone:
         )
 
     async def decided(self, cause: str) -> events.Decision:
+        """Wait for a command's decision, and for the story up to there."""
         await self.until(f"command {cause} is decided", lambda: self.decisions.get(cause))
-        return self.decisions[cause][-1]
+        decision = self.decisions[cause][-1]
+        await self.told(decision.conversation_id, decision.position)
+        return decision
 
     def holds(self, conversation_id: str) -> None:
         """What must be true of every story, whatever happened to whoever wrote it."""

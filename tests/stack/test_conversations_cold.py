@@ -102,15 +102,15 @@ async def test_a_cold_conversation_is_the_warm_one(
     await start_process("streams", "conversations")
     history = await start_process("streams", "history")
     stored, halfway, fresh = [await someone.create() for _ in range(3)]
-    await live_a_little(someone, stored, dice, 60, "early")
-    await live_a_little(someone, halfway, dice, 60, "early")
+    await live_a_little(someone, stored, dice, 40, "early")
+    await live_a_little(someone, halfway, dice, 40, "early")
     await someone.send(stored, "and this")
     await someone.decided(await someone.update(stored, agent_id=None))
     for here in (stored, halfway):
         await until_history_has(someone, here)
     assert 0 == await history.stop()
-    await live_a_little(someone, halfway, dice, 60, "late")
-    await live_a_little(someone, fresh, dice, 60, "late")
+    await live_a_little(someone, halfway, dice, 40, "late")
+    await live_a_little(someone, fresh, dice, 40, "late")
 
     for kept in (10_000, 3):  # with three records a partition, the rest is read from the log again
         monkeypatch.setattr("streams.workers.states.MAX_RECORDS", kept)

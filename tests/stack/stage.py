@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -31,6 +31,9 @@ from streams.projections.live import ADVANCE, advance
 from streams.projections.opened import Opened
 from tests.rules.following import World
 from tests.running import Stack
+
+
+Database: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 @dataclass
@@ -86,10 +89,13 @@ class Play(World):
         await self.stage.redis.delete(state_key(self.conversation_id), records_key(self.conversation_id))
 
     async def store(self) -> None:
-        """Bring PostgreSQL up to date, as history does."""
+        """Bring PostgreSQL up to date, as history does: in one transaction."""
+        async with self.stage.pool.acquire() as connection, connection.transaction():
+            await self._store_all(connection)
+
+    async def _store_all(self, db: Database) -> None:
         view = self.view
-        pool = self.stage.pool
-        await pool.execute(
+        await db.execute(
             """
             INSERT INTO conversations (id, project_id, created_by, title, archived, deleted, agent_id,
                 last_question_id, position, created_at, updated_at)
@@ -101,17 +107,17 @@ class Play(World):
         )  # fmt: skip
         for live in self.records:
             for fact in live.record.facts:
-                await self._store(live.record.position, fact)
+                await self._store(db, live.record.position, fact)
         for run in view.runs.values():
-            await pool.execute(
+            await db.execute(
                 "UPDATE runs SET status = $2, attempt = $3 WHERE id = $1", run.run_id, run.status, run.attempt
             )
 
-    async def _store(self, position: int, fact: events.AnyFact) -> None:
-        pool, here = self.stage.pool, self.conversation_id
+    async def _store(self, db: Database, position: int, fact: events.AnyFact) -> None:
+        here = self.conversation_id
         match fact:
             case events.MessagePosted():
-                await pool.execute(
+                await db.execute(
                     """
                     INSERT INTO messages (id, conversation_id, position, role, author_id, agent_id, owner_id, content,
                         digest, client_message_id, run_id, created_at)
@@ -121,7 +127,7 @@ class Play(World):
                     fact.content, fact.digest, fact.client_message_id, fact.run_id, fact.created_at,
                 )  # fmt: skip
             case events.RunQueued():
-                await pool.execute(
+                await db.execute(
                     """
                     INSERT INTO runs (id, conversation_id, message_id, question_id, user_id, agent, status, ordinal,
                         queued_at)
@@ -131,7 +137,7 @@ class Play(World):
                     msgspec.json.encode(fact.agent).decode(), position,
                 )  # fmt: skip
             case events.RunEnded():
-                await pool.execute(
+                await db.execute(
                     """
                     UPDATE runs SET status = $2, attempt = $3, last_seq = $4, finish_reason = $5, ended_at = now(),
                         ended_position = $6 WHERE id = $1
@@ -139,7 +145,7 @@ class Play(World):
                     fact.run_id, fact.status, fact.attempt, fact.last_seq, fact.finish_reason, position,
                 )  # fmt: skip
             case events.MessageRejected():
-                await pool.execute(
+                await db.execute(
                     """
                     INSERT INTO rejections (message_id, conversation_id, client_message_id, user_id, code, position)
                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING

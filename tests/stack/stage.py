@@ -32,7 +32,6 @@ from streams.projections.opened import Opened
 from tests.rules.following import World
 from tests.running import Stack
 
-
 Database: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 

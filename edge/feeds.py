@@ -17,9 +17,10 @@ from redis.exceptions import RedisError
 from edge import metrics
 from edge.errors import Refused
 from edge.fanout import Fanout
+from edge.followers import Follower, Telling
 from edge.past import CannotResume, Past
 from edge.pushes import cursor, position_in
-from edge.subscriptions import Feed, Follower, Need, NeedDeltas, Telling, join
+from edge.subscriptions import Feed, Need, NeedDeltas, join
 from infra import history, postgres, redis
 from infra.deltas import DeltaMessage
 from infra.live import LiveRecord, conversation_channel, decode_live, read_tops
@@ -80,15 +81,16 @@ class Feeds:
         Raises:
             Refused: `not_found`, `unavailable`.
         """
-        feed = await self._feed(conversation_id)
-        while self._feeds.get(conversation_id) is not feed:  # the last follower left in this very moment
+        while True:
             feed = await self._feed(conversation_id)
-        after = position_in(at, feed.epoch)
+            after = position_in(at, feed.epoch)
+            if after is not None and after > feed.position:
+                # Another process told this client of more than has come here.
+                await self._catch_up(feed, after)
+            if self._feeds.get(conversation_id) is feed:  # else its last follower left in this very moment
+                break
         if after is not None and after > feed.position:
-            # Another process told this client of more than has come here.
-            await self._catch_up(feed, after)
-            if after > feed.position:
-                after = None
+            after = None
         runs = join(feed, follower, named)
         upto, state = feed.position, shown.conversation(feed.view)
         metrics.WATCHED.set(len(self._feeds))

@@ -12,9 +12,9 @@ from edge.access import Access
 from edge.errors import Refused
 from edge.fanout import Fanout
 from edge.feeds import Feeds
+from edge.followers import Follower
 from edge.pushes import list_push
 from edge.settings import GatewaySettings
-from edge.subscriptions import Follower
 from edge.wheel import Wheel
 from infra.live import LiveRecord, decode_live, project_channel, user_channel
 from schemas import frames

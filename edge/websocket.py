@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Any, Final
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
 
 import structlog
 from websockets.asyncio.server import ServerConnection
@@ -14,12 +15,14 @@ from edge.access import Access
 from edge.commands import Commands
 from edge.errors import Refused
 from edge.feeds import Feeds
+from edge.followers import Follower
 from edge.hub import Hub
 from edge.session import Close, Effect, Join, Perform, Send, Session, subscribed
 from edge.settings import GatewaySettings
-from edge.subscriptions import Follower
 from schemas import frames
 from schemas.frames import CLOSE_REASONS, CloseCode, ErrorCode
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -176,18 +179,24 @@ class Connection:
     async def _perform(self, frame: frames.ClientFrame, before: "asyncio.Task[None] | None") -> None:
         if before is not None:
             await asyncio.wait([before])
-        try:
-            outcome = await self._outcome(frame)
-        except Refused as refused:
-            metrics.REFUSALS.labels(refused.code).inc()
-            self._apply(self._session.refused(frame.id, refused))
-        except Exception:
-            # Every command gets a reply, and one person's bad luck is not ten thousand people's reconnect.
-            log.exception("command failed", command=frame.__struct_config__.tag)
-            self._apply(self._session.refused(frame.id, Refused(ErrorCode.INTERNAL)))
+        outcome = await self._or_refused(self._outcome(frame))
+        if isinstance(outcome, Refused):
+            self._apply(self._session.refused(frame.id, outcome))
         else:
             self._apply(self._session.performed(frame.id, outcome))
             self._go_live(frame)
+
+    async def _or_refused(self, work: Awaitable[T]) -> T | Refused:
+        try:
+            return await work
+        except Refused as error:
+            refused = error
+        except Exception:
+            # Every command gets a reply, and one person's bad luck is not ten thousand people's reconnect.
+            log.exception("command failed")
+            refused = Refused(ErrorCode.INTERNAL)
+        metrics.REFUSALS.labels(refused.code).inc()
+        return refused
 
     async def _outcome(self, frame: frames.ClientFrame) -> Any:
         commands, me = self._commands, self.user_id
@@ -285,10 +294,7 @@ class Connection:
 
     async def _resume(self, points: list[frames.ResumePoint]) -> None:
         for point in points:
-            try:
-                outcome = await self._subscribe(point.conversation_id, point.cursor, point.runs)
-            except Refused as refused:
-                self.write(subscribed(point.conversation_id, refused))
-            else:
-                self.write(subscribed(point.conversation_id, outcome))
+            outcome = await self._or_refused(self._subscribe(point.conversation_id, point.cursor, point.runs))
+            self.write(subscribed(point.conversation_id, outcome))
+            if not isinstance(outcome, Refused):
                 self._go_live(point)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.past import records_of_rows
-from edge.subscriptions import Feed, Follower, Need, NeedDeltas, NeedRecords, Telling, join
+from edge.followers import Follower, Telling
+from edge.rows import records_of_rows
+from edge.subscriptions import Feed, Need, NeedDeltas, NeedRecords, join
 from infra.deltas import DeltaMessage
 from infra.history import StoredRun
 from infra.live import LiveRecord

@@ -90,7 +90,7 @@ async def world(stack: Stack) -> AsyncIterator[World]:
 
 async def test_records_arrive_in_tables_and_windows(world: World, start_process: StartProcess) -> None:
     """What is published is stored and shown; and a SIGTERM ends both processes within 5 s, in order."""
-    running = [await start_process("streams", role) for role in ("history", "live")]
+    running = await asyncio.gather(*(start_process("streams", role) for role in ("history", "live")))
     await world.go_on(10)
     await world.agree()
 
@@ -102,7 +102,7 @@ async def test_records_arrive_in_tables_and_windows(world: World, start_process:
 
 async def test_nothing_is_lost_when_postgresql_restarts(world: World, start_process: StartProcess) -> None:
     """PostgreSQL crashes in mid-flow: both processes wait for it and go on, without a restart of their own."""
-    running = [await start_process("streams", role) for role in ("history", "live")]
+    running = await asyncio.gather(*(start_process("streams", role) for role in ("history", "live")))
     await world.go_on(5)
     postmaster = int((world.stack.data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
 
@@ -116,8 +116,7 @@ async def test_nothing_is_lost_when_postgresql_restarts(world: World, start_proc
 async def test_nothing_is_lost_when_redis_is_flushed(world: World, start_process: StartProcess) -> None:
     """Redis forgets everything, and live is killed too: the windows are there again with each conversation's next
     record."""
-    await start_process("streams", "history")
-    live = await start_process("streams", "live")
+    _, live = await asyncio.gather(*(start_process("streams", role) for role in ("history", "live")))
     await world.go_on(5)
     live.kill()
     await live.ended()
@@ -132,23 +131,21 @@ async def test_nothing_is_lost_when_redis_is_flushed(world: World, start_process
 async def test_nothing_is_lost_or_doubled_when_both_are_killed(world: World, start_process: StartProcess) -> None:
     """SIGKILL in mid-flow, twice: what comes again is known."""
     for _ in range(3):
-        running = [await start_process("streams", role) for role in ("history", "live")]
+        running = await asyncio.gather(*(start_process("streams", role) for role in ("history", "live")))
         publishing = asyncio.create_task(world.go_on(10))
         await asyncio.sleep(random.uniform(0, 0.3))  # the moment of the kill, drawn; nothing is waited for
         for process in running:
             process.kill()
             await process.ended()
         await publishing
-    for role in ("history", "live"):
-        await start_process("streams", role)
+    await asyncio.gather(*(start_process("streams", role) for role in ("history", "live")))
 
     await world.agree()
 
 
 async def test_an_empty_database_is_filled_again(world: World, start_process: StartProcess) -> None:
     """History that lost its tables, though its group has read everything, reads the whole log again by itself."""
-    running = await start_process("streams", "history")
-    await start_process("streams", "live")
+    running, _ = await asyncio.gather(*(start_process("streams", role) for role in ("history", "live")))
     await world.go_on(10)
     await world.agree()
     await running.stop()

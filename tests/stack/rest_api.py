@@ -147,10 +147,11 @@ class Someone:
         return str((await self.call("GET", "/v1/projects")).json["data"][0]["id"])
 
 
-def start_api(stack: Stack, *, wait: bool = True, **settings: str) -> tuple[Running, str]:
+def start_api(stack: Stack, *arguments: str, wait: bool = True, **settings: str) -> tuple[Running, str]:
     """A REST process with such settings on top, and its address."""
     port = free_port()
-    running = stack.start("edge", "api", CHORUS_HTTP_HOST="127.0.0.1", CHORUS_HTTP_PORT=str(port), **settings)
+    address = {"CHORUS_HTTP_HOST": "127.0.0.1", "CHORUS_HTTP_PORT": str(port)}
+    running = stack.start("edge", "api", *arguments, **address | settings)
 
     def is_up() -> bool:
         assert running.process.poll() is None, f"the API ended:\n{running.output.read_text()[-4000:]}"
@@ -161,9 +162,11 @@ def start_api(stack: Stack, *, wait: bool = True, **settings: str) -> tuple[Runn
 
 
 @pytest.fixture(scope="session")
-def api_process(stack: Stack) -> Iterator[tuple[Running, str]]:
-    """One for all tests that are content with its settings."""
-    running, url = start_api(stack)
+def api_process(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, str]]:
+    """One for all tests that are content with its settings, with a page that need not be built."""
+    web = tmp_path_factory.mktemp("web")
+    (web / "index.html").write_text("<p>the app</p>")
+    running, url = start_api(stack, CHORUS_WEB=str(web))
     yield running, url
     running.process.terminate()
     running.process.wait()

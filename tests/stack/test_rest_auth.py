@@ -185,13 +185,14 @@ async def test_a_lost_answer_is_forgiven(api: Api, database: Database) -> None:
 
 async def test_twenty_at_once(api: Api, database: Database) -> None:
     """Twenty tabs that refresh in one moment all stay signed in, with one token between them."""
-    ada = await api.sign_up()
-    answers = await asyncio.gather(*(refresh(api, ada.refresh_token) for _ in range(20)))
+    for _ in range(3):
+        ada = await api.sign_up()
+        answers = await asyncio.gather(*(refresh(api, ada.refresh_token) for _ in range(20)))
 
-    assert {a.status for a in answers} == {200}
-    (successor,) = {a.json["refresh_token"] for a in answers}
-    assert await database.fetchval("SELECT count(*) FROM refresh_tokens WHERE user_id = $1", ada.id) == 2
-    assert (await refresh(api, successor)).status == 200
+        assert {a.status for a in answers} == {200}
+        (successor,) = {a.json["refresh_token"] for a in answers}
+        assert await database.fetchval("SELECT count(*) FROM refresh_tokens WHERE user_id = $1", ada.id) == 2
+        assert (await refresh(api, successor)).status == 200
 
 
 async def test_a_rotation_cannot_slip_past_a_revocation(api: Api, database: Database) -> None:

@@ -300,7 +300,7 @@ async def test_the_page(stack: Stack, tmp_path: Path) -> None:
 
 async def test_a_part_of_the_routes(stack: Stack, tmp_path: Path) -> None:
     """A process serves what it is told to; a page that is not built says what to do."""
-    running, url = start_api(stack, CHORUS_ROUTES="config,page", CHORUS_WEB=str(tmp_path / "nowhere"))
+    running, url = start_api(stack, "--routes", "config,page", CHORUS_WEB=str(tmp_path / "nowhere"))
     try:
         async with opened(running, url) as api:
             assert set(api.document["paths"]) == {"/v1/config"}

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.stack.ports import free_port
-from schemas.events import RunEndedReport, RunStartedReport
+from schemas.events import RunStartedReport
 from tests.benchmarks.figures import Series
 from tests.running import Running, Stack, answers_200, soon
 from tests.stack.asking import Asker, asking

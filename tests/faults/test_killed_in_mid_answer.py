@@ -58,11 +58,7 @@ class Window:
                 run = self.screen.runs.get(run_id)
                 if run and (run.seq >= at_least if wanted == "delta" else run.status == wanted):
                     return
-                kept = [
-                    m
-                    for m in self.screen.messages.values()
-                    if m["run_id"] == run_id and m["role"] == "assistant"
-                ]
+                kept = [m for m in self.screen.messages.values() if m["run_id"] == run_id and m["role"] == "assistant"]
                 if wanted == "completed" and kept:  # it ended while this window was away
                     return
                 await asyncio.sleep(0.02)

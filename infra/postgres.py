@@ -14,12 +14,14 @@ AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
 )
-"""What a statement raises when the server is away or restarting: wait and try again, nothing is wrong with the data."""
+"""What a statement raises when the server is away, restarting, full or no longer the primary: wait and try again, nothing
+is wrong with the data."""
 
 T = TypeVar("T")
 

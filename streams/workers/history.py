@@ -92,7 +92,7 @@ class HistorySink:
                 raise SinkAhead(
                     f"history has stored {CONVERSATION_EVENTS.topic} partition {partition} up to offset {offset}, but "
                     f"the partition ends at {ends[partition]}: its log was cut back. Restore the log, or rebuild "
-                    "history from the log as it is (chorus replay history)."
+                    "history from the log as it is."
                 )
         limit = asyncio.Semaphore(BEHIND_AT_ONCE)
         async with asyncio.TaskGroup() as group:
@@ -134,8 +134,7 @@ class HistorySink:
         return {row["partition"]: row["next_offset"] for row in found}
 
     async def _catch_up(self, limit: asyncio.Semaphore, partition: int, start: int, end: int) -> None:
-        async with limit:
-            log.info("catching up", partition=partition, start=start, end=end)
+        async def work() -> None:
             batch: list[tuple[events.ConversationAdvanced, int, int]] = []
             async for record in read_partition(self._kafka, CONVERSATION_EVENTS.topic, partition, start, end):
                 try:
@@ -151,6 +150,10 @@ class HistorySink:
                     batch = []
             if batch:
                 await self._handle(batch)
+
+        async with limit:
+            log.info("catching up", partition=partition, start=start, end=end)
+            await patiently("Kafka", (KafkaError, OSError), work)
 
     async def _opened(self, records: Sequence[tuple[events.ConversationAdvanced, int, int]]) -> list[_Item]:
         wanted: set[str] = set()
@@ -251,7 +254,7 @@ class HistorySink:
             position=item.record.position,
             partition=item.partition,
             offset=item.offset,
-            error=error,
+            error=error.partition(":")[0],  # behind it may stand a value, and a text belongs in no log
         )
         await connection.execute(
             """

@@ -20,8 +20,8 @@ AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
 )
-"""What a statement raises when the server is away, restarting, full or no longer the primary: wait and try again, nothing
-is wrong with the data."""
+"""What a statement raises when the server is away, restarting, full or no longer the primary: wait and try again,
+nothing is wrong with the data."""
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -341,13 +341,6 @@ class RunFinished(Push, frozen=True, kw_only=True, omit_defaults=True, tag="run.
     error: RunError | None = None
 
 
-class Subscribed(Push, frozen=True, kw_only=True, tag="subscribed"):
-    """The outcome of one resumed conversation: the fields of `subscribe`'s reply, or `error`."""
-
-    conversation_id: str
-    result: Any
-
-
 class ServerPing(Push, frozen=True, kw_only=True, tag="ping"):
     pass
 
@@ -428,6 +421,19 @@ class CommandError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retryable: bool
     retry_after_ms: int | None = None
     fields: dict[str, str] | None = None
+
+
+class Subscribed(Push, frozen=True, kw_only=True, tag="subscribed"):
+    """What came of one of the conversations that `hello` wanted back: the fields of `subscribe`'s reply, or `error`."""
+
+    conversation_id: str
+    cursor: str | UnsetType = UNSET
+    recovered: bool | UnsetType = UNSET
+    state: Conversation | UnsetType = UNSET
+    messages: list[Message] | UnsetType = UNSET
+    runs: list[Run] | UnsetType = UNSET
+    rejected: list[Rejected] | UnsetType = UNSET
+    error: CommandError | UnsetType = UNSET
 
 
 class ErrorReply(Struct, frozen=True, kw_only=True):

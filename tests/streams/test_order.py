@@ -12,7 +12,7 @@ from streams.tracker import OffsetsOutOfOrder, Ticket, Tracker
 
 PARTITIONS = st.integers(0, 2)
 KEYS = st.sampled_from("abcd")
-LIMIT = 3
+LIMIT = 2
 
 
 class Intake(RuleBasedStateMachine):
@@ -143,3 +143,14 @@ def test_keys_take_turns() -> None:
         lanes.finish(taken[0])
 
     assert order == [("busy", 0), ("quiet", 0), ("busy", 1), ("busy", 2)]
+
+
+def test_no_more_run_at_once_than_the_limit() -> None:
+    """However many keys wait; and each that finishes makes room for one."""
+    lanes: Lanes[int, str] = Lanes(2)
+    for key in range(4):
+        lanes.put(key, "item")
+
+    assert [lanes.start(), lanes.start(), lanes.start()] == [(0, "item"), (1, "item"), None]
+    lanes.finish(1)
+    assert [lanes.start(), lanes.start()] == [(2, "item"), None]

@@ -290,23 +290,28 @@ async def test_what_takes_longer_than_a_stop_is_answered_again(asker: Asker, sta
     assert [call["outcome"] for call in await asker.calls(question)] == ["aborted", "answered"]
 
 
+@pytest.mark.slow
 async def test_a_second_worker_doubles_and_loses_nothing(asker: Asker, start_process: StartProcess) -> None:
     """A rebalance in the middle of answers: each run has one end that counts, and its text is what was told."""
     await start_process("streams", "replies", CHORUS_INSTANCE="replies-0")
-    requests = [await asker.asked("/tokens 300 /delay 20") for _ in range(24)]
+    requests = [await asker.asked("/tokens 1200 /delay 20") for _ in range(24)]
     for request in requests:
         await asker.until_told(request, 3)
     second = await start_process("streams", "replies", CHORUS_INSTANCE="replies-1")
     await asker.until("all end", lambda: all(accepted(asker, request) for request in requests))
     await second.stop()
 
+    attempts = [asker.started(request) for request in requests]
+    assert [1] in attempts  # its partition came back, and the request that came again joined the running call
+    assert [1, 2] in attempts  # its partition went, and another worker began anew
     for request in requests:
         end = accepted(asker, request)
         assert end is not None
-        assert len(asker.text(request, end).split()) == 300
+        assert len(asker.text(request, end).split()) == 1200
         assert "".join(await asker.told(request, end.attempt)) == asker.text(request, end)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_wakes_up_late_calls_nothing_again(asker: Asker, start_process: StartProcess) -> None:
     """Stopped with SIGSTOP until another has done its work: what it still held has ended, and is not called again."""
     sleeper = await start_process("streams", "replies", CHORUS_INSTANCE="replies-0")

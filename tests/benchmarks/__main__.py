@@ -17,7 +17,7 @@ from infra.stack import secrets
 from infra.stack.config import StackConfig
 from infra.stack.ports import free_port
 from tests.benchmarks import latency
-from tests.running import CHORUS, ROOT, answers_200, eventually, own_settings, port_settings
+from tests.running import ROOT, answers_200, eventually, own_settings, port_settings, up
 
 RATES = (50, 300)
 SECONDS = 30
@@ -27,13 +27,10 @@ SECONDS = 30
 def infrastructure() -> Iterator[dict[str, str]]:
     """Kafka, PostgreSQL and Redis of one's own; the environment for what uses them."""
     with tempfile.TemporaryDirectory(prefix="chorus-bench-") as folder:
-        data = Path(folder)
-        env = own_settings() | port_settings() | {"CHORUS_DATA": folder}
-        subprocess.run([*CHORUS, "up", "--detach", "--infrastructure"], cwd=ROOT, env=env, check=True)
-        try:
+        data = Path(folder, "data")
+        env = own_settings() | port_settings() | {"CHORUS_DATA": str(data)}
+        with up(env, "--infrastructure"):
             yield env | StackConfig.from_env(env, data).environment() | secrets.ensure(data)
-        finally:
-            subprocess.run([*CHORUS, "down"], cwd=ROOT, env=env, check=True)
 
 
 @contextlib.contextmanager
@@ -44,13 +41,10 @@ def everything() -> Iterator[dict[str, str]]:
     try:
         eventually("the scripted agent is ready", lambda: answers_200(f"http://127.0.0.1:{port}/health"))
         with tempfile.TemporaryDirectory(prefix="chorus-bench-") as folder:
-            env = own_settings() | port_settings() | {"CHORUS_DATA": folder}
+            env = own_settings() | port_settings() | {"CHORUS_DATA": f"{folder}/data"}
             options = ["--agent", f"http://127.0.0.1:{port}/v1", "--model", "scripted", "--gateways", "2"]
-            subprocess.run([*CHORUS, "up", "--detach", *options], cwd=ROOT, env=env, check=True)
-            try:
+            with up(env, *options):
                 yield env
-            finally:
-                subprocess.run([*CHORUS, "down"], cwd=ROOT, env=env, check=True)
     finally:
         agent.kill()
         agent.wait()

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from tests.client import sign_up, socket, watch
-from tests.running import Chorus, own_settings, port_settings
+from tests.running import Chorus, own_settings, port_settings, up
 
 
 @pytest.fixture(scope="module")
@@ -14,12 +14,8 @@ def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chorus]:
     """What `chorus up` starts when nothing else is said."""
     data = tmp_path_factory.mktemp("quick-start")
     env = own_settings() | port_settings() | {"CHORUS_DATA": str(data)}
-    made = Chorus(env, data, f"http://127.0.0.1:{env['CHORUS_MODEL_PORT']}/v1")
-    made.run("up", "--detach")
-    try:
-        yield made
-    finally:
-        made.run("down")
+    with up(env):
+        yield Chorus(env, data, f"http://127.0.0.1:{env['CHORUS_MODEL_PORT']}/v1")
 
 
 async def test_a_language_model_answers(quick_start: Chorus) -> None:

@@ -356,6 +356,7 @@ class Commands:
 
     async def _decided(self, command_id: str, command: events.Command) -> Decision:
         """Publish a command and wait until the conversation has decided it."""
+        await self._decisions.ready()
         with self._decisions.expect(command_id) as decision:
             try:
                 async with asyncio.timeout(DECIDE_WITHIN_S):

@@ -23,6 +23,8 @@ _RECONNECT_S = 0.2
 """Seconds between two tries to reach Redis: short against the 2 s after which a waiter asks again."""
 
 _POLL_S = 10.0
+READY_WITHIN_S = 1.0
+"""Seconds that a command waits for the channel: longer than a reconnect; without it, it would be asked again anyway."""
 
 _decode = msgspec.json.Decoder(Decision).decode
 
@@ -37,7 +39,16 @@ class Decisions:
     def __init__(self, redis: Redis) -> None:
         self.ask = new_id()
         self._redis = redis
+        self._listening = asyncio.Event()
         self._waiting: dict[str, set[asyncio.Future[Decision]]] = {}
+
+    async def ready(self) -> None:
+        """Wait a little until decisions are heard here: one that is told before is told to nobody."""
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await self._listening.wait()
+        except TimeoutError:
+            pass
 
     @contextmanager
     def expect(self, command_id: str) -> Iterator["asyncio.Future[Decision]"]:
@@ -59,10 +70,15 @@ class Decisions:
                 async with self._redis.pubsub() as channel:
                     await channel.subscribe(decisions_channel(self.ask))
                     while True:
-                        message = await channel.get_message(ignore_subscribe_messages=True, timeout=_POLL_S)
-                        if message is not None:
+                        message = await channel.get_message(timeout=_POLL_S)
+                        if message is None:
+                            continue
+                        if message["type"] == "subscribe":
+                            self._listening.set()
+                        elif message["type"] == "message":
                             self._decided(_decode(message["data"]))
             except (RedisError, OSError) as error:
+                self._listening.clear()
                 log.warning("decisions not heard: redis is away", error=str(error))
                 await asyncio.sleep(_RECONNECT_S)
 

@@ -7,15 +7,16 @@ import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from infra.kafka import end_offsets, partition_of, read_partition
 from infra.settings import KafkaSettings
 from infra.stack.ports import free_port
 from schemas import ids
-from schemas.events import SendMessage
+from schemas.events import ConversationCommand, Decision, SendMessage, UpdateConversation
 from schemas.topics import CONVERSATION_COMMANDS, CONVERSATION_PARTITIONS
-from tests.client import socket, watch
+from tests.client import Refusal, socket, watch
 from tests.conftest import StartProcess
 from tests.running import Running, Stack
 from tests.stack.stage import Play, Someone, Stage, frozen, raw, staged
@@ -50,15 +51,20 @@ async def play(stage: Stage, ada: Someone) -> Play:
 
 async def commands(stage: Stage, conversation_id: str, start: int) -> list[SendMessage]:
     """The messages sent to a conversation since an offset of its partition."""
+    return [c for c, _ in await inbox(stage, conversation_id, start) if isinstance(c, SendMessage)]
+
+
+async def inbox(stage: Stage, conversation_id: str, start: int) -> list[tuple[ConversationCommand, str]]:
+    """Everything asked of a conversation since an offset of its partition, with the commands' ids."""
     settings = KafkaSettings.from_env(stage.stack.env)
     topic = CONVERSATION_COMMANDS.topic
     partition = partition_of(conversation_id, CONVERSATION_PARTITIONS)
     end = (await end_offsets(settings, topic, {partition}))[partition]
     found = []
     async for record in read_partition(settings, topic, partition, start, end):
-        command, _ = CONVERSATION_COMMANDS.decode(record.value, record.headers)
-        if isinstance(command, SendMessage) and command.conversation_id == conversation_id:
-            found.append(command)
+        command, envelope = CONVERSATION_COMMANDS.decode(record.value, record.headers)
+        if command.conversation_id == conversation_id:
+            found.append((command, envelope.id))
     return found
 
 
@@ -127,6 +133,45 @@ async def test_kafka_stands_still(gateway: tuple[Running, str], stage: Stage, ad
 
     there = {c.message_id for c in await commands(stage, play.conversation_id, start) if c.client_message_id == mine}
     assert there == {reply["message_id"]}
+
+
+@pytest.mark.parametrize("code", [None, "conversation_archived"])
+async def test_a_decision_that_was_not_heard_is_asked_for_again(
+    gateway: tuple[Running, str], stage: Stage, ada: Someone, play: Play, code: str | None
+) -> None:
+    """Without a decision the very same command is published again; what is then decided is the reply."""
+    start = await end(stage, play.conversation_id)
+    async with raw(gateway[1], ada.token) as online:
+        asking = asyncio.create_task(
+            online.ask("conversation.update", conversation_id=play.conversation_id, title="Another")
+        )
+        async with asyncio.timeout(20):
+            while len(asked := await inbox(stage, play.conversation_id, start)) < 2:
+                assert not asking.done()
+                await asyncio.sleep(0.1)
+        (command, command_id), (again, id_again) = asked
+        assert isinstance(command, UpdateConversation)
+        assert (again, id_again) == (command, command_id)
+        decision = Decision(command_id=command_id, conversation_id=play.conversation_id, position=1, code=code)
+        await stage.redis.publish(f"decisions:{command.ask}", msgspec.json.encode(decision))
+        reply = await asking
+
+    assert reply["ok"] is (code is None)
+    assert code is None or reply["error"]["code"] == code
+
+
+async def test_no_decision(gateway: tuple[Running, str], stage: Stage, ada: Someone, play: Play) -> None:
+    """With nobody to decide: `unavailable` within 5 s, while other commands of the connection pass."""
+    async with socket(gateway[1], ada.token) as online:
+        began = time.monotonic()
+        waiting = asyncio.create_task(online.send(play.conversation_id, "busy?", when_busy="reject"))
+        assert (await online.command("ping"))["ok"]
+        assert not waiting.done()
+        with pytest.raises(Refusal) as refused:
+            await waiting
+
+    assert refused.value.code == "unavailable"
+    assert 4 < time.monotonic() - began < 8
 
 
 async def test_postgresql_stands_still(gateway: tuple[Running, str], stage: Stage, ada: Someone, play: Play) -> None:

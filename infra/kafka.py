@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from infra.settings import KafkaSettings
 from schemas.contract import Contract
-from schemas.topics import DEAD_LETTER_RETENTION_MS, TOPICS
+from schemas.topics import DEAD_LETTER_HEADER_BYTES, DEAD_LETTER_RETENTION_MS, MAX_RECORD_BYTES, TOPICS
 
 E = TypeVar("E")
 
@@ -175,10 +175,11 @@ def create_topics(settings: KafkaSettings) -> list[str]:
     """
     admin = _admin(settings)
     there = set(admin.list_topics(timeout=_ADMIN_TIMEOUT_S).topics)
-    wanted: dict[str, tuple[int, int]] = {}
+    wanted: dict[str, tuple[int, int, int]] = {}
     for topic in TOPICS:
-        wanted[topic.name] = (topic.partitions, topic.retention_ms)
-        wanted[topic.dead_letters] = (topic.partitions, DEAD_LETTER_RETENTION_MS)
+        wanted[topic.name] = (topic.partitions, topic.retention_ms, MAX_RECORD_BYTES)
+        most = MAX_RECORD_BYTES + DEAD_LETTER_HEADER_BYTES
+        wanted[topic.dead_letters] = (topic.partitions, DEAD_LETTER_RETENTION_MS, most)
     missing = [
         NewTopic(
             name,
@@ -186,10 +187,11 @@ def create_topics(settings: KafkaSettings) -> list[str]:
             replication_factor=settings.replication,
             config={
                 "retention.ms": str(retention),
+                "max.message.bytes": str(most),
                 "min.insync.replicas": str(max(1, settings.replication - 1)),
             },
         )
-        for name, (partitions, retention) in wanted.items()
+        for name, (partitions, retention, most) in wanted.items()
         if name not in there
     ]
     for future in (admin.create_topics(missing) if missing else {}).values():

@@ -13,7 +13,7 @@ _DAY_MS = 24 * 60 * 60 * 1000
 FOR_EVER = -1
 
 MAX_RECORD_BYTES = 1_048_576
-"""The broker's limit for one record (Kafka's default): outputs are bounded to fit it."""
+"""The broker's limit for one record (close to Kafka's default): outputs are bounded to fit it."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,6 @@ TOPICS: tuple[Topic, ...] = (
 
 DEAD_LETTER_RETENTION_MS = 30 * _DAY_MS
 """Long enough for a person to come back from a holiday and mend what is in there."""
+
+DEAD_LETTER_HEADER_BYTES = 65_536
+"""Room for what a dead letter says about its record, so that the largest record there is can still be set aside."""

@@ -53,6 +53,12 @@ class Connection(Protocol):
 
 
 class Hub:
+    """All connections of this process.
+
+    After a `Refused` look-up or a lost channel nothing is wrong here for long: lists and refusals are told again by
+    REST and by the next `subscribe`; what must not be missed goes through the feeds.
+    """
+
     def __init__(self, settings: GatewaySettings, access: Access, feeds: Feeds, channels: Fanout) -> None:
         self._settings = settings
         self._access = access

@@ -86,8 +86,9 @@ class Connection:
                     await self._carry_out(effect)
                 while len(self._in_flight) >= self._settings.commands_in_flight:
                     await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
-        except ConnectionClosed:
-            pass
+        except ConnectionClosed as closed:
+            if self._closing is None and closed.sent is not None and not closed.rcvd_then_sent:
+                metrics.CLOSES.labels(str(closed.sent.code)).inc()  # the library's: a frame too large, no UTF-8
         finally:
             self._session.lost()
             self._hub.left(self)

@@ -140,6 +140,8 @@ def keeps_its_promises(world: World) -> None:
     ended: Counter[str] = Counter()
     owed: dict[str, str] = {}
     attempts: Counter[str] = Counter()
+    cancelled_early: set[str] = set()
+    deleted = False
     state: State | None = None
     for record in world.records:
         state = fold(state, record)
@@ -153,6 +155,13 @@ def keeps_its_promises(world: World) -> None:
                 case events.RunQueued():
                     queued[fact.run_id] += 1
                     owed[fact.run_id] = fact.question_id
+                case events.CancelRemembered():
+                    cancelled_early.add(fact.run_id)
+                case events.ConversationDeleted():
+                    deleted = True
+                case events.RunRequested():
+                    assert fact.run_id not in cancelled_early, "what was cancelled before it came is never answered"
+                    assert not deleted, "nothing is answered in a deleted conversation"
                 case events.RunStarted():
                     assert fact.attempt > attempts[fact.run_id], "attempts only grow"
                     attempts[fact.run_id] = fact.attempt

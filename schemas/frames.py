@@ -54,9 +54,7 @@ ERRORS: Final[dict[ErrorCode, ErrorMeaning]] = {
         422, False, "This id was used before with other content; use a new id for a new request."
     ),
     ErrorCode.CONVERSATION_BUSY: ErrorMeaning(409, False, "An answer is still being written; wait for it or stop it."),
-    ErrorCode.CONVERSATION_ARCHIVED: ErrorMeaning(
-        409, False, "The conversation is archived or deleted; restore it to go on."
-    ),
+    ErrorCode.CONVERSATION_ARCHIVED: ErrorMeaning(409, False, "The conversation is archived; restore it to go on."),
     ErrorCode.RUN_ENDED: ErrorMeaning(409, False, "The answer has already ended."),
     ErrorCode.INSUFFICIENT_CREDITS: ErrorMeaning(402, False, "There is no credit left for an answer."),
     ErrorCode.RATE_LIMITED: ErrorMeaning(429, True, "Too many requests; slow down."),

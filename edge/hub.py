@@ -68,7 +68,7 @@ class Hub:
         self._by_user: defaultdict[str, set[Connection]] = defaultdict(set)
         self._by_project: defaultdict[str, set[Connection]] = defaultdict(set)
         self._wheel: Wheel[Connection] = Wheel(_WHEEL_S, time.monotonic())
-        self._slow: set[Connection] = set()
+        self._slow: dict[Connection, int] = {}
         self.full = False
         """Whether no further connection is let in."""
 
@@ -112,7 +112,7 @@ class Hub:
     def left(self, connection: Connection) -> None:
         """The connection is gone."""
         self._connections.discard(connection)
-        self._slow.discard(connection)
+        self._slow.pop(connection, None)
         self._wheel.remove(connection)
         self.full = len(self._connections) >= self._settings.connections
         for conversation_id, follower in connection.follows.items():
@@ -186,19 +186,21 @@ class Hub:
     def slowed(self, connection: Connection) -> None:
         """More waits to be written to this connection than it reads at once: its deltas are gathered from now on."""
         connection.slow = True
-        self._slow.add(connection)
+        self._slow.setdefault(connection, 0)
 
     async def watch_slow(self) -> None:
         """Bring slow connections up to date when they have read what waited, and close those that do not read."""
         while True:
             await asyncio.sleep(_LOOK_S)
             for connection in list(self._slow):
-                waiting = connection.waiting_bytes
-                if waiting > self._settings.slow_bytes:
-                    self._slow.discard(connection)
+                before, waiting = self._slow[connection], connection.waiting_bytes
+                self._slow[connection] = waiting
+                # One that reads may have just been given much at once; one that does not read gets no further.
+                if waiting > self._settings.slow_bytes and waiting >= before > 0:
+                    del self._slow[connection]
                     connection.close(CloseCode.TOO_SLOW)
                 elif waiting < self._settings.gather_bytes:
-                    self._slow.discard(connection)
+                    del self._slow[connection]
                     connection.slow = False
                     for conversation_id, follower in connection.follows.items():
                         for data in self._feeds.gathered(conversation_id, follower):

@@ -27,13 +27,12 @@ from infra.kafka import Publisher
 from infra.keyring import Keyring
 from infra.tracing import new_traceparent
 from schemas import events, ids
+from schemas.conversation import WRITERS
 from schemas.events import Decision
 from schemas.frames import MAX_CONTENT_CHARACTERS, MAX_TITLE_CHARACTERS, WHEN_BUSY, ErrorCode
 from schemas.sealing import DataKey
 from schemas.topics import CONVERSATION_COMMANDS
 
-WRITERS: Final = frozenset({"owner", "admin", "member"})
-"""The roles that may change conversations; a viewer reads. The rule of a conversation holds everyone to the same."""
 
 PUBLISH_WITHIN_S: Final = 5.0
 """Seconds for the broker's word; then the client is told `unavailable` and sends again."""

@@ -12,6 +12,10 @@ from msgspec.structs import replace
 
 from schemas import events
 
+WRITERS = frozenset({"owner", "admin", "member"})
+"""Roles that may change a conversation; a viewer only reads. The edge holds to it, and the rule judges by it again: the
+edge wrote the sender's role into the command."""
+
 RECENT_CAUSES = 32
 """How many causes of updates are remembered. A replay of more repeats them all, in order, and ends where it began."""
 

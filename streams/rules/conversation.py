@@ -12,12 +12,9 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from schemas import events, ids
-from schemas.conversation import ConversationView, RunStatus, RunView, apply, running
+from schemas.conversation import WRITERS, ConversationView, RunStatus, RunView, apply, running
 from schemas.frames import ErrorCode
 from streams.rules.state import State
-
-WRITERS = frozenset({"owner", "admin", "member"})
-"""Roles that may change a conversation; a viewer only reads. The edge wrote the sender's role into the command."""
 
 QUEUE_LIMIT = 500
 """Most open runs of one conversation. The record that ends them all at once must fit the broker."""

@@ -33,7 +33,6 @@ from schemas.frames import MAX_CONTENT_CHARACTERS, MAX_TITLE_CHARACTERS, WHEN_BU
 from schemas.sealing import DataKey
 from schemas.topics import CONVERSATION_COMMANDS
 
-
 PUBLISH_WITHIN_S: Final = 5.0
 """Seconds for the broker's word; then the client is told `unavailable` and sends again."""
 DECIDE_WITHIN_S: Final = 5.0

@@ -22,8 +22,8 @@ from edge.past import CannotResume, Past
 from edge.pushes import cursor, position_in
 from edge.subscriptions import Feed, Need, NeedDeltas, join
 from infra import history, postgres, redis
-from infra.deltas import DeltaMessage
-from infra.live import LiveRecord, conversation_channel, decode_live, read_tops
+from infra.deltas import DeltaMessage, conversation_channel
+from infra.live import LiveRecord, decode_live, read_tops
 from infra.patience import patiently
 from schemas import frames, shown
 from schemas.conversation import ConversationView

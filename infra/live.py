@@ -23,11 +23,6 @@ WINDOW_S = 24 * 60 * 60
 """Seconds that a window outlives its conversation's last record; later readers go to PostgreSQL."""
 
 
-def conversation_channel(conversation_id: str) -> str:
-    """`LiveRecord`s and `DeltaMessage`s of one conversation; see `decode_live`."""
-    return f"conversation:{conversation_id}"
-
-
 def project_channel(project_id: str) -> str:
     """`LiveRecord`s of the project's conversations that were created, updated or deleted; see `decode_live`."""
     return f"project:{project_id}"

@@ -14,9 +14,9 @@ from redis.asyncio.client import PubSub
 from edge.errors import Refused
 from edge.rest.services import Services
 from infra import history
-from infra.deltas import DeltaMessage, Deltas
+from infra.deltas import DeltaMessage, Deltas, conversation_channel
 from infra.history import StoredRun
-from infra.live import LiveRecord, conversation_channel, decode_live, read_window
+from infra.live import LiveRecord, decode_live, read_window
 from infra.redis import AWAY
 from schemas import events, frames
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from infra.deltas import conversation_channel
 from infra.live import (
     WINDOW_BYTES,
     WINDOW_RECORDS,
     WINDOW_S,
     LiveRecord,
-    conversation_channel,
     encode_record,
     project_channel,
     records_key,

@@ -14,9 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from infra import redis as our_redis
-from infra.deltas import Deltas, deltas_key
+from infra.deltas import Deltas, conversation_channel, deltas_key
 from infra.deltas import Written as WrittenDeltas
-from infra.live import LiveRecord, conversation_channel, encode_record
+from infra.live import LiveRecord, encode_record
 from infra.settings import RedisSettings
 from schemas import events
 from tests.running import Stack

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from infra.deltas import conversation_channel
 from infra.kafka import epoch_of
 from infra.keyring import Keyring
 from infra.live import (
@@ -17,7 +18,6 @@ from infra.live import (
     WINDOW_RECORDS,
     LiveRecord,
     LiveWindow,
-    conversation_channel,
     decode_live,
     project_channel,
     read_tops,

@@ -1,6 +1,7 @@
 """The `chorus` command: one front door for running, looking and operating."""
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -33,7 +34,26 @@ _data = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_OPERATOR = {
+    name: f"infra.operator.{name}"
+    for name in ("archive", "audit", "backup", "dlq", "lag", "replay", "restore", "tail")
+    if (Path(__file__).parent / "operator" / f"{name}.py").exists()
+}
+"""Commands in modules of their own, loaded when they are asked for: their clients are slow to import."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_OPERATOR])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _OPERATOR:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(_OPERATOR[cmd_name]).command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Chorus: real-time chat where people and AI agents share conversations."""
 

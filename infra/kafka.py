@@ -1,7 +1,7 @@
 """Kafka: the idempotent producer, reading a stretch of a partition, and topics."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
@@ -93,7 +93,7 @@ class Publisher:
 
 async def read_partition(
     settings: KafkaSettings, topic: str, partition: int, start: int, end: int
-) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
+) -> AsyncGenerator[ConsumerRecord[bytes, bytes], None]:
     """The records of one partition from offset `start` up to, not including, `end`; outside of any group."""
     if start >= end:
         return
@@ -128,6 +128,17 @@ async def end_offsets(settings: KafkaSettings, topic: str, partitions: set[int])
         await consumer.stop()
 
 
+async def first_offsets(settings: KafkaSettings, topic: str, partitions: set[int]) -> dict[int, int]:
+    """The offset of the oldest record of each partition that Kafka still has; the next one where there is none."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        firsts = await consumer.beginning_offsets([TopicPartition(topic, p) for p in partitions])
+        return {where.partition: offset for where, offset in firsts.items()}
+    finally:
+        await consumer.stop()
+
+
 async def offsets_at(settings: KafkaSettings, topic: str, times: dict[int, datetime]) -> dict[int, int]:
     """For each partition the first offset whose record is not older than the time, or the end where there is none."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
@@ -142,7 +153,8 @@ async def offsets_at(settings: KafkaSettings, topic: str, times: dict[int, datet
         await consumer.stop()
 
 
-def _admin(settings: KafkaSettings) -> AdminClient:
+def admin(settings: KafkaSettings) -> AdminClient:
+    """A client for what is rare: topics, groups, and what they hold. Its calls block; answers die with it."""
     # Its own log would fill standard error while a broker is away; what matters comes back as an exception.
     return AdminClient({"bootstrap.servers": settings.bootstrap, "socket.timeout.ms": 10_000, "log_level": 0})
 
@@ -155,8 +167,8 @@ async def topic_ids(settings: KafkaSettings, topics: list[str]) -> dict[str, str
     """
 
     def ask() -> dict[str, str]:
-        admin = _admin(settings)  # kept until the answers are there: they die with it
-        answers = admin.describe_topics(TopicCollection(topics), request_timeout=_ADMIN_TIMEOUT_S)
+        client = admin(settings)  # kept until the answers are there
+        answers = client.describe_topics(TopicCollection(topics), request_timeout=_ADMIN_TIMEOUT_S)
         return {name: str(future.result(_ADMIN_TIMEOUT_S).topic_id) for name, future in answers.items()}
 
     return await asyncio.to_thread(ask)
@@ -173,8 +185,8 @@ def create_topics(settings: KafkaSettings) -> list[str]:
     Raises:
         confluent_kafka.KafkaException: the broker is away, or refuses.
     """
-    admin = _admin(settings)
-    there = set(admin.list_topics(timeout=_ADMIN_TIMEOUT_S).topics)
+    client = admin(settings)
+    there = set(client.list_topics(timeout=_ADMIN_TIMEOUT_S).topics)
     wanted: dict[str, tuple[int, int, int]] = {}
     for topic in TOPICS:
         wanted[topic.name] = (topic.partitions, topic.retention_ms, MAX_RECORD_BYTES)
@@ -194,7 +206,7 @@ def create_topics(settings: KafkaSettings) -> list[str]:
         for name, (partitions, retention, most) in wanted.items()
         if name not in there
     ]
-    for future in (admin.create_topics(missing) if missing else {}).values():
+    for future in (client.create_topics(missing) if missing else {}).values():
         try:
             future.result(_ADMIN_TIMEOUT_S)
         except KafkaException as error:

@@ -5,6 +5,7 @@ from typing import Any
 
 from schemas import events
 from schemas.contract import Contract, EventType, event_type
+from schemas.dead_letters import dead_letter_topic
 
 CONVERSATION_PARTITIONS = 12
 """Equal for all conversation topics, and never changed: a conversation's partition is where its order lives."""
@@ -37,7 +38,7 @@ class Topic:
 
     @property
     def dead_letters(self) -> str:
-        return f"{self.name}-dlq"
+        return dead_letter_topic(self.name)
 
 
 CONVERSATION_COMMANDS: Contract[events.ConversationCommand] = Contract(

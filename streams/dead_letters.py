@@ -3,22 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 import faust
 import structlog
 
+from schemas import dead_letters
+from schemas.dead_letters import Disposition, dead_letter_topic
+
 log = structlog.get_logger(__name__)
 
 _MESSAGE_CHARS = 500
-
-
-class Disposition(StrEnum):
-    """Why a record is a dead letter; written as header `dlq.disposition`."""
-
-    DECODE = "decode"
-    VALIDATION = "validation"
-    REJECTED = "rejected"
 
 
 class DeadLetter(Exception):
@@ -51,28 +45,28 @@ class Record:
         return len(self.key or b"") + len(self.value or b"")
 
 
-def dead_letter_topic(topic: str) -> str:
-    return f"{topic}-dlq"
-
-
 def dead_letter_headers(
     record: Record, error: Exception, disposition: Disposition, *, group: str, now: datetime
 ) -> list[tuple[str, bytes]]:
-    """The record's own headers, and behind them what happened to it, where and when."""
+    """The record's own headers, and behind them what happened to it, where and when.
+
+    Of a record that was re-driven, what is said of its failures before is only how many they were.
+    """
+    own = [(name, value) for name, value in record.headers if name != dead_letters.ATTEMPTS]
     facts = {
-        "dlq.orig.topic": record.topic,
-        "dlq.orig.partition": str(record.partition),
-        "dlq.orig.offset": str(record.offset),
-        "dlq.orig.timestamp": str(record.timestamp_ms),
-        "dlq.consumer.group": group,
-        "dlq.stage": "intake" if disposition is Disposition.DECODE else "processor",
-        "dlq.error.class": type(error).__qualname__,
-        "dlq.error.message": str(error)[:_MESSAGE_CHARS],
-        "dlq.attempts": "1",
-        "dlq.first_failed_at": now.astimezone(UTC).isoformat(),
-        "dlq.disposition": disposition.value,
+        dead_letters.ORIGINAL_TOPIC: record.topic,
+        dead_letters.ORIGINAL_PARTITION: str(record.partition),
+        dead_letters.ORIGINAL_OFFSET: str(record.offset),
+        dead_letters.ORIGINAL_TIMESTAMP: str(record.timestamp_ms),
+        dead_letters.GROUP: group,
+        dead_letters.STAGE: "intake" if disposition is Disposition.DECODE else "processor",
+        dead_letters.ERROR_CLASS: type(error).__qualname__,
+        dead_letters.ERROR_MESSAGE: str(error)[:_MESSAGE_CHARS],
+        dead_letters.ATTEMPTS: str(dead_letters.attempts(record.headers) + 1),
+        dead_letters.FIRST_FAILED_AT: now.astimezone(UTC).isoformat(),
+        dead_letters.DISPOSITION: disposition.value,
     }
-    return [*record.headers, *((name, value.encode()) for name, value in facts.items())]
+    return [*own, *((name, value.encode()) for name, value in facts.items())]
 
 
 class DeadLetters:
@@ -86,9 +80,9 @@ class DeadLetters:
     async def put(self, record: Record, error: Exception, disposition: Disposition) -> None:
         """Deliver the dead letter. Faust's producer waits for a broker that is away, up to 20 minutes."""
         headers = dead_letter_headers(record, error, disposition, group=self._group, now=datetime.now(UTC))
-        await self._app.producer.send_and_wait(
-            dead_letter_topic(record.topic), record.key, record.value, None, None, headers
-        )
+        # Kafka's client refuses a record with neither key nor value, though a topic may hold one.
+        key = b"" if record.key is None and record.value is None else record.key
+        await self._app.producer.send_and_wait(dead_letter_topic(record.topic), key, record.value, None, None, headers)
         self.count += 1
         log.warning(
             "dead letter",

@@ -18,6 +18,7 @@ class Figures:
     unfinished_bytes: int
     read: int
     dead_letters: int
+    breaker_open: bool
     watermarks: Mapping[int, int]
     lag_records: Mapping[int, int]
     lag_s: Mapping[int, float]
@@ -42,6 +43,7 @@ class IntakeFigures(Collector):
         yield self._gauge("unfinished_bytes", "Their keys and values", now.unfinished_bytes)
         yield self._counter("records_read", "Records read", now.read)
         yield self._counter("dead_letters", "Records put aside as dead letters", now.dead_letters)
+        yield self._gauge("breaker_open", "1 where so much failed that nothing more is handled", now.breaker_open)
         yield self._per_partition("watermark", "Offset after the last acknowledged record", now.watermarks)
         yield self._per_partition("lag_records", "Records between there and the partition's end", now.lag_records)
         yield self._per_partition("lag_seconds", "Age of the first unfinished record", now.lag_s)

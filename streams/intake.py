@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, time
 from typing import Generic, Protocol, TypeVar, runtime_checkable
@@ -15,8 +15,10 @@ from prometheus_client import REGISTRY
 from infra.kafka import end_offsets
 from infra.settings import KafkaSettings
 from schemas.contract import Contract, Envelope, InvalidRecord
+from schemas.dead_letters import Disposition, is_redriven
 from streams.app import App
-from streams.dead_letters import DeadLetter, DeadLetters, Disposition, Record
+from streams.breaker import Breaker, BreakerLimits
+from streams.dead_letters import DeadLetter, DeadLetters, Record
 from streams.figures import Figures, IntakeFigures
 from streams.tracker import Ticket, Tracker
 from streams.watchdog import Sight, Watchdog
@@ -145,6 +147,9 @@ class IntakeSettings:
     stall_s: float = 60.0
     """The watchdog: with lag, nothing in flight and nothing read for so long, the process exits and is restarted."""
 
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
+    """Where this much fails, the processor stands still instead of putting everything aside, until it is restarted."""
+
     session_timeout_s: float = 6.0
     """How long the broker waits for a silent member, in seconds. 6: the broker's own lower limit."""
 
@@ -203,6 +208,8 @@ class Intake(Generic[E]):
         self._holding = 0
         self._stopping = False
         self._read = 0
+        self._breaker = Breaker(settings.breaker)
+        self._tripped: str | None = None
         self._app = self._new_app()
         self._dead_letters = DeadLetters(self._app, settings.group)
         self._failure: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -235,6 +242,8 @@ class Intake(Generic[E]):
 
     def not_ready(self) -> str | None:
         """Why no record is handled at the moment, or None where the partitions are known, prepared and read."""
+        if self._tripped is not None:
+            return self._tripped
         return None if self._open.is_set() else "waiting for partitions, or preparing them"
 
     def figures(self) -> Figures:
@@ -250,6 +259,7 @@ class Intake(Generic[E]):
             unfinished_bytes=self._tracker.bytes,
             read=self._read,
             dead_letters=self._dead_letters.count,
+            breaker_open=self._tripped is not None,
             watermarks=watermarks,
             lag_records={p: max(0, ends.get(p, offset) - offset) for p, offset in watermarks.items()},
             lag_s={p: max(0.0, now_ms - oldest_ms.get(p, now_ms)) / 1000 for p in watermarks},
@@ -286,7 +296,8 @@ class Intake(Generic[E]):
             self._work = None
             self._holding += 1
             gone = self._tracker.close()
-            self._room.set()
+            if self._tripped is None:
+                self._room.set()
             if gone:
                 await self._processor.revoked(gone)
 
@@ -343,6 +354,8 @@ class Intake(Generic[E]):
         )
 
     async def _handle(self, act: Callable[[Delivery[E]], Awaitable[None]], item: _Item[E]) -> None:
+        if self._tripped is not None:
+            await self._stand_still()
         if isinstance(item.content, InvalidRecord):
             await self._put_aside(item.record, item.content, Disposition.DECODE)
             return
@@ -350,18 +363,45 @@ class Intake(Generic[E]):
             await act(item.content)
         except DeadLetter as error:
             await self._put_aside(item.record, error, error.disposition)
+        else:
+            self._breaker.handled(item.record.partition, monotonic())
 
     async def _handle_batch(self, processor: BatchProcessor[E], items: Sequence[_Item[E]]) -> None:
+        if self._tripped is not None:
+            await self._stand_still()
         for item in items:
             if isinstance(item.content, InvalidRecord):
                 await self._put_aside(item.record, item.content, Disposition.DECODE)
+            else:
+                self._breaker.handled(item.record.partition, monotonic())
         if deliveries := [item.content for item in items if isinstance(item.content, Delivery)]:
             await processor.handle_batch(deliveries)
 
     async def _put_aside(self, record: Record, error: Exception, disposition: Disposition) -> None:
+        # What an operator sends again has been counted when it failed first, and must stop nobody else's.
+        if self._tripped is None and not is_redriven(record.headers):
+            self._trip_at(self._breaker.stops(record.partition, monotonic()), error)
+        if self._tripped is not None:
+            await self._stand_still()
         await self._dead_letters.put(record, error, disposition)
         if self._on_dead_letter is not None:
             await self._on_dead_letter(record)
+
+    def _trip_at(self, limit: str | None, error: Exception) -> None:
+        if limit is None:
+            return
+        topic = self._settings.topic
+        self._tripped = (
+            f"stopped, so that not everything becomes a dead letter: {limit} of {topic}, the last with "
+            f"{type(error).__qualname__}. Nothing is lost: see `chorus dlq show {topic}`, mend what fails, and restart "
+            "this process"
+        )
+        self._room.clear()
+        log.error("breaker open", topic=topic, limit=limit, error=type(error).__qualname__)
+
+    async def _stand_still(self) -> None:
+        """Neither handled, nor put aside, nor acknowledged: until a rebalance or the end cancels it, to come again."""
+        await asyncio.get_running_loop().create_future()
 
     def _finished(self, item: _Item[E]) -> None:
         self._tracker.finish(item.ticket)
@@ -371,7 +411,9 @@ class Intake(Generic[E]):
     def _is_full(self) -> bool:
         limits = self._settings
         return (
-            self._tracker.records >= limits.max_unfinished_records or self._tracker.bytes >= limits.max_unfinished_bytes
+            self._tripped is not None
+            or self._tracker.records >= limits.max_unfinished_records
+            or self._tracker.bytes >= limits.max_unfinished_bytes
         )
 
     def _fail(self, error: BaseException) -> None:
@@ -405,7 +447,8 @@ class Intake(Generic[E]):
                 raise Stuck(f"nothing was read for {self._settings.stall_s} s, though there is something to read")
 
     async def _look(self) -> Sight:
-        busy = self._work is not None and self._work.in_flight > 0
+        # A restart would begin to put aside anew: only the one that mends it may do that.
+        busy = self._tripped is not None or (self._work is not None and self._work.in_flight > 0)
         positions = self._tracker.positions()
         behind: bool | None
         try:

@@ -29,11 +29,12 @@ from infra.patience import patiently
 from infra.tracing import child_of
 from schemas import ids
 from schemas.conversation import RunStatus
+from schemas.dead_letters import Disposition
 from schemas.events import AnswerRequested, RunEndedReport, RunError, RunStartedReport, Usage
 from schemas.frames import ErrorCode
 from schemas.sealing import CannotUnseal, owner_of
 from schemas.topics import CONVERSATION_COMMANDS
-from streams.dead_letters import DeadLetter, Disposition
+from streams.dead_letters import DeadLetter
 from streams.rules.replies import Ended, Memory, Started
 from streams.workers.telling import Teller
 

@@ -37,8 +37,9 @@ from infra.settings import (
 from infra.tracing import child_of
 from schemas import events, ids
 from schemas.conversation import RunStatus, running
+from schemas.dead_letters import Disposition
 from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS, CONVERSATION_PARTITIONS
-from streams.dead_letters import DeadLetter, Disposition
+from streams.dead_letters import DeadLetter
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.rules import context
 from streams.rules.conversation import Outcome, decide

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+from pathlib import Path
 
 import uvloop
 
@@ -10,11 +11,11 @@ from agents.script import Manner
 from agents.scripted_server import serve
 
 
-async def _until_a_signal(host: str, port: int, manner: Manner) -> None:
+async def _until_a_signal(host: str, port: int, manner: Manner, calls: Path | None) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await serve(host, port, manner, stopping)
+    await serve(host, port, manner, stopping, calls)
 
 
 def main() -> None:
@@ -24,8 +25,11 @@ def main() -> None:
     scripted.add_argument("--port", type=int, default=18000, help="0 takes a free one")
     scripted.add_argument("--tokens", type=int, default=Manner().tokens, help="in an answer")
     scripted.add_argument("--delay-ms", type=int, default=Manner().delay_ms, help="from one token to the next")
+    scripted.add_argument("--calls", type=Path, metavar="FILE", help="write down each call there")
     given = parser.parse_args()
-    uvloop.run(_until_a_signal(given.host, given.port, Manner(tokens=given.tokens, delay_ms=given.delay_ms)))
+    uvloop.run(
+        _until_a_signal(given.host, given.port, Manner(tokens=given.tokens, delay_ms=given.delay_ms), given.calls)
+    )
 
 
 if __name__ == "__main__":

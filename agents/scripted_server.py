@@ -1,7 +1,9 @@
 """The scripted agent behind OpenAI's HTTP interface: `python -m agents scripted --port 18000`.
 
 `POST /v1/chat/completions` (streaming only), `GET /health`, and `GET /stats`: how many calls began, ended and were
-aborted by the client, and when.
+aborted by the client, and when. With a file for its calls (`--calls FILE`) it writes down each of them, as two lines of
+JSON, `{"call", "asked"}` when it begins and `{"call", "outcome", "tokens"}` when it ends: who asks for money must have
+called once, and what was begun is known even of a server that was killed.
 """
 
 import asyncio
@@ -9,7 +11,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 from aiohttp import web
@@ -47,10 +51,12 @@ _request = msgspec.json.Decoder(_Request).decode
 
 
 class ScriptedServer:
-    """Serves the scripts of `agents.script` over HTTP."""
+    """Serves the scripts of `agents.script` over HTTP; `calls` is where each call is written down."""
 
-    def __init__(self, manner: script.Manner) -> None:
+    def __init__(self, manner: script.Manner, calls: Path | None = None) -> None:
         self._manner = manner
+        # Unbuffered, and appended to: nothing of it is lost with the process, and a restart goes on behind it.
+        self._written = None if calls is None else calls.open("ab", buffering=0)
         self._refusals = Refusals()
         self._calls: deque[Call] = deque(maxlen=_KEPT_CALLS)
         self._began = 0
@@ -89,6 +95,8 @@ class ScriptedServer:
         call = Call(asked=plan.key[:200], began_at=time.monotonic())
         self._calls.append(call)
         self._began += 1
+        name = uuid4().hex
+        self._write(call=name, asked=plan.key)
         call_outcome = "aborted"  # unless it comes to another end: aiohttp cancels us when the client goes
         try:
             if (status := self._refusals.status_of(plan)) is not None:
@@ -109,6 +117,11 @@ class ScriptedServer:
             call.outcome = call_outcome
             call.ended_at = time.monotonic()
             self._outcomes[call_outcome] += 1
+            self._write(call=name, outcome=call_outcome, tokens=call.tokens)
+
+    def _write(self, **fields: Any) -> None:
+        if self._written is not None:
+            self._written.write(msgspec.json.encode(fields) + b"\n")
 
     async def _play(self, plan: script.Script, call: Call, response: web.StreamResponse) -> bool:
         """Say it; false where the script breaks it off."""
@@ -159,10 +172,12 @@ def _error(status: int, kind: str) -> web.Response:
     return web.json_response({"error": {"message": message, "type": kind, "code": None}}, status=status)
 
 
-async def serve(host: str, port: int, manner: script.Manner, stopping: asyncio.Event) -> None:
+async def serve(
+    host: str, port: int, manner: script.Manner, stopping: asyncio.Event, calls: Path | None = None
+) -> None:
     """Serve until `stopping` is set; says its address on standard output."""
     runner = web.AppRunner(
-        ScriptedServer(manner).application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        ScriptedServer(manner, calls).application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
     )
     await runner.setup()
     try:

@@ -66,6 +66,12 @@ def jar_path(coordinate: str) -> Path:
 
 
 class Kafka(Part):
+    """One broker.
+
+    Attributes:
+        cluster: the id of its cluster, as it will be where the folder is new; brokers of one cluster share it.
+    """
+
     role = name = "kafka"
     title = "Apache Kafka"
     stop_within_s = 4.0
@@ -79,6 +85,7 @@ class Kafka(Part):
         )
         self._logs = folder / "logs"
         self._config = folder / "server.properties"
+        self.cluster = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
         self._classpath = os.pathsep.join(str(jar_path(c)) for c in locked_jars())
 
     def prepare(self) -> None:
@@ -87,11 +94,15 @@ class Kafka(Part):
             raise StackError(f"{len(missing)} of Kafka's jars are not there: run `make setup`.")
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "log4j2.properties").write_text(_LOG4J)
-        # The controller's port is nobody's business: a new one each time cannot be in use.
-        text = _CONFIG.format(port=self.port, controller=free_port(), logs=self._logs)
+        text = self.configuration()
         self._config.write_text(text)
         if not self._logs.exists():
             self._format(text)
+
+    def configuration(self) -> str:
+        """The broker's properties; asked for before each start."""
+        # The controller's port is nobody's business: a new one each time cannot be in use.
+        return _CONFIG.format(port=self.port, controller=free_port(), logs=self._logs)
 
     def _format(self, text: str) -> None:
         # Into a folder that gets its name only when it is complete, so that an interruption leaves nothing half made.
@@ -99,10 +110,9 @@ class Kafka(Part):
         shutil.rmtree(new, ignore_errors=True)
         config = self._folder / "format.properties"
         config.write_text(text.replace(f"log.dirs={self._logs}", f"log.dirs={new}"))
-        cluster = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
         java = self._java("-Xmx128m", "-XX:TieredStopAtLevel=1")
         done = subprocess.run(
-            [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(config)],
+            [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={self.cluster}", "--config", str(config)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -8,6 +8,7 @@ stored; doing the same again with the same ids is always safe.
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -108,6 +109,7 @@ class Commands:
         content: str,
         agent_id: str | UnsetType | None = UNSET,
         when_busy: str = "enqueue",
+        on_its_way: Callable[[], None] | None = None,
     ) -> Sent:
         """Say something. The same `client_message_id` again gives the same answer and changes nothing.
 
@@ -115,6 +117,7 @@ class Commands:
 
         Args:
             agent_id: who answers; absent the conversation's agent, None nobody.
+            on_its_way: called when whatever is sent to the conversation from now on comes behind this message.
 
         Raises:
             Refused: also `invalid`, `too_large`, `idempotency_mismatch`, `conversation_archived`, `conversation_busy`.
@@ -134,7 +137,7 @@ class Commands:
             conversation = await self._writable(user_id, conversation_id)
         if conversation.archived:
             # The one who sends again what was taken before the conversation was archived gets the same reply.
-            if (before := await self._sent.ever(conversation_id, message_id)) is not None:
+            if (before := await self._sent.ever(message_id)) is not None:
                 return _again(message_id, digest, before)
             raise Refused(ErrorCode.CONVERSATION_ARCHIVED)
         agent = await self._access.agent(
@@ -162,9 +165,9 @@ class Commands:
             at = cursor(self._epoch, decision.position) if readable else None
             return Sent(message_id, decision.run_id, at)
         # Looked up while the broker works. What is found there has no other effect: the rule knows the id, too.
-        ever = asyncio.create_task(self._sent.ever(conversation_id, message_id))
+        ever = asyncio.create_task(self._sent.ever(message_id))
         try:
-            await self._publish(ids.send_id(message_id, digest), command)
+            await self._publish(ids.send_id(message_id, digest), command, on_its_way)
             if (before := await ever) is not None:
                 return _again(message_id, digest, before)
         finally:
@@ -330,17 +333,26 @@ class Commands:
 
     # -- onto the log, and what comes of it --
 
-    async def _publish(self, command_id: str, command: events.ConversationCommand) -> None:
-        began = time.perf_counter()
-        sending = asyncio.ensure_future(
-            self._publisher.publish(
+    async def _publish(
+        self,
+        command_id: str,
+        command: events.ConversationCommand,
+        on_its_way: Callable[[], None] | None = None,
+    ) -> None:
+        async def send() -> None:
+            report = await self._publisher.enqueue(
                 CONVERSATION_COMMANDS,
                 command,
                 key=command.conversation_id,
                 id=command_id,
                 traceparent=new_traceparent(),
             )
-        )
+            if on_its_way is not None:
+                on_its_way()
+            await report
+
+        began = time.perf_counter()
+        sending = asyncio.ensure_future(send())
         # Not cancelled when its time is up: the producer still owns the batch, and may get it through.
         sending.add_done_callback(_heard)
         done, _ = await asyncio.wait([sending], timeout=PUBLISH_WITHIN_S)
@@ -388,7 +400,7 @@ class Commands:
             return False
 
 
-def _heard(sending: "asyncio.Future[object]") -> None:
+def _heard(sending: "asyncio.Future[None]") -> None:
     # A report that comes too late changes nothing: the client was told that nobody knows.
     if not sending.cancelled():
         sending.exception()

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -59,7 +60,7 @@ class Connection:
         self._settings = settings
         self._closing: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._lanes: dict[str, asyncio.Future[None]] = {}
         self.follows: dict[str, Follower] = {}
         self.projects: list[str] = []
         self.slow = False
@@ -160,14 +161,21 @@ class Connection:
             self._run(self._resume(points))
 
     def _begin(self, frame: frames.ClientFrame) -> None:
-        if isinstance(frame, frames.Subscribe | frames.Unsubscribe | frames.MessageSend):
-            # These keep their order, each conversation's own; a cancel or another conversation passes them.
-            lane = frame.conversation_id
-            task = self._run(self._perform(frame, self._lanes.get(lane)))
-            self._lanes[lane] = task
-            task.add_done_callback(lambda done: self._lanes.pop(lane) if self._lanes.get(lane) is done else None)
-        else:
-            self._run(self._perform(frame, None))
+        if not isinstance(frame, frames.Subscribe | frames.Unsubscribe | frames.MessageSend):
+            self._run(self._perform(frame))
+            return
+        # These keep their order, each conversation's own; a cancel or another conversation passes them. The next one
+        # need not wait for the broker's word on a message, only until the message is in front of it on the way there.
+        lane = frame.conversation_id
+        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = self._run(self._perform_in_turn(frame, self._lanes.get(lane), passed))
+        self._lanes[lane] = passed
+        task.add_done_callback(lambda _: self._leave_lane(lane, passed))
+
+    def _leave_lane(self, lane: str, passed: "asyncio.Future[None]") -> None:
+        _let_pass(passed)
+        if self._lanes.get(lane) is passed:
+            del self._lanes[lane]
 
     def _run(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.create_task(work)
@@ -177,10 +185,15 @@ class Connection:
 
     # -- commands --
 
-    async def _perform(self, frame: frames.ClientFrame, before: "asyncio.Task[None] | None") -> None:
+    async def _perform_in_turn(
+        self, frame: frames.ClientFrame, before: "asyncio.Future[None] | None", passed: "asyncio.Future[None]"
+    ) -> None:
         if before is not None:
             await asyncio.wait([before])
-        outcome = await self._or_refused(self._outcome(frame))
+        await self._perform(frame, partial(_let_pass, passed))
+
+    async def _perform(self, frame: frames.ClientFrame, on_its_way: Callable[[], None] | None = None) -> None:
+        outcome = await self._or_refused(self._outcome(frame, on_its_way))
         if isinstance(outcome, Refused):
             self._apply(self._session.refused(frame.id, outcome))
         else:
@@ -199,7 +212,7 @@ class Connection:
         metrics.REFUSALS.labels(refused.code).inc()
         return refused
 
-    async def _outcome(self, frame: frames.ClientFrame) -> Any:
+    async def _outcome(self, frame: frames.ClientFrame, on_its_way: Callable[[], None] | None) -> Any:
         commands, me = self._commands, self.user_id
         match frame:
             case frames.Subscribe():
@@ -214,6 +227,7 @@ class Connection:
                     content=frame.content,
                     agent_id=frame.agent_id,
                     when_busy=frame.when_busy,
+                    on_its_way=on_its_way,
                 )
                 return {"message_id": sent.message_id, "run_id": sent.run_id}
             case frames.MessageRegenerate():
@@ -299,3 +313,8 @@ class Connection:
             self.write(subscribed(point.conversation_id, outcome))
             if not isinstance(outcome, Refused):
                 self._go_live(point)
+
+
+def _let_pass(passed: "asyncio.Future[None]") -> None:
+    if not passed.done():
+        passed.set_result(None)

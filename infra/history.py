@@ -3,13 +3,14 @@
 Every function raises one of `infra.postgres.AWAY` while PostgreSQL is away.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from schemas import events, frames
+from schemas import events, frames, ids
 from schemas.conversation import ConversationView, RunView
 
 if TYPE_CHECKING:
@@ -239,12 +240,29 @@ async def rejections(
     ]
 
 
-async def rejection(db: "Database", conversation_id: str, message_id: str) -> str | None:
-    """Why this message was refused; None where it was not."""
-    code: str | None = await db.fetchval(
-        "SELECT code FROM rejections WHERE message_id = $1 AND conversation_id = $2", message_id, conversation_id
+class Taken(Struct, frozen=True):
+    """What became of a message: stored, with its run if an agent answers it, or refused with a `code`."""
+
+    digest: str | None
+    run_id: str | None
+    code: str | None
+
+
+async def taken(db: "Database", message_ids: Sequence[str]) -> list[Taken | None]:
+    """What became of each of these messages of people, in their order; None where history knows nothing of it."""
+    rows = await db.fetch(
+        """
+        SELECT m.id IS NULL AND r.code IS NULL AS unknown, m.digest, run.id::text AS run_id, r.code
+        FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS wanted (message_id, run_id, n)
+        LEFT JOIN messages m ON m.id = wanted.message_id
+        LEFT JOIN runs run ON run.id = wanted.run_id
+        LEFT JOIN rejections r ON r.message_id = wanted.message_id
+        ORDER BY n
+        """,
+        message_ids,
+        [ids.run_id(message_id) for message_id in message_ids],
     )
-    return code
+    return [None if row["unknown"] else Taken(row["digest"], row["run_id"], row["code"]) for row in rows]
 
 
 # -- runs --

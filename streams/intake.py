@@ -160,6 +160,10 @@ class IntakeSettings:
     rebalance_timeout_s: float = 10.0
     """How long a rebalance waits for members to rejoin, in seconds. Longer than any `revoke_drain_s`."""
 
+    gather_s: float = 0.005
+    """How long records gather at the broker after some were fetched, in seconds: a record that comes alone does not
+    wait. 0.005: at 300 records a second it halves what fetching costs everybody, and nobody sees it."""
+
     commit_interval_s: float = 0.5
     """Seconds between commits of acknowledged offsets: bounds what a crash repeats."""
 
@@ -474,6 +478,7 @@ class Intake(Generic[E]):
             heartbeat_s=settings.heartbeat_s,
             rebalance_timeout_s=settings.rebalance_timeout_s,
             commit_interval_s=settings.commit_interval_s,
+            gather_s=settings.gather_s,
         )
         topic = app.topic(settings.topic, key_serializer="raw", value_serializer="raw")
         app.agent(topic, name=f"{settings.group}-intake")(self._receive)

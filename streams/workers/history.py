@@ -30,6 +30,9 @@ from streams.projections.opened import Opened, opened, owners
 
 SINK = "history"
 
+GATHER_S = 0.04
+"""Seconds that records gather at the broker: nobody waits for history as for a word."""
+
 BEHIND_BATCH = 2_000
 """Records in a transaction while the sink catches up by itself: nobody waits for the first of them."""
 
@@ -300,7 +303,9 @@ def main(env: Mapping[str, str]) -> None:
         async with await postgres.connect(postgres_settings) as pool:
             sink = HistorySink(pool, Keyring(pool, sealing), kafka, ids[CONVERSATION_EVENTS.topic])
             intake = Intake(
-                IntakeSettings(topic=CONVERSATION_EVENTS.topic, group="history", instance=settings.instance),
+                IntakeSettings(
+                    topic=CONVERSATION_EVENTS.topic, group="history", instance=settings.instance, gather_s=GATHER_S
+                ),
                 kafka,
                 CONVERSATION_EVENTS,
                 sink,

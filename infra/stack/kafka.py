@@ -137,7 +137,7 @@ class Kafka(Part):
         ]
 
     def command(self) -> Command:
-        argv = [*self._java("-Xmx512m", "-Xms128m"), "kafka.Kafka", str(self._config)]
+        argv = [*self._java("-Xmx512m", "-Xms128m", "-XX:TieredStopAtLevel=1"), "kafka.Kafka", str(self._config)]
         return Command(argv, dict(os.environ), cwd=self._folder)
 
     async def ready(self) -> bool:

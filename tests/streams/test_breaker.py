@@ -84,9 +84,12 @@ def _unfit(count: int) -> list[Numbered]:
     return [Numbered(n=n, unfit=True) for n in range(count)]
 
 
-async def test_it_stands_still_before_the_record_that_is_one_too_many(on: OnTopic) -> None:
+async def test_it_stands_still_before_the_record_that_is_one_too_many(
+    on: OnTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That record is neither put aside nor acknowledged and nothing after it is read, through a rebalance and past the
     watchdog's patience; a restart, with what failed mended, goes on with it."""
+    monkeypatch.setattr("streams.intake._WATCH_S", 0.2)
     processor = Gated()
     processor.gate.set()
     await on.send(*_unfit(5), Numbered(n=5))

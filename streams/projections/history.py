@@ -14,7 +14,7 @@ from msgspec.structs import astuple, replace
 
 from schemas import events
 from schemas.conversation import RECENT_CAUSES, ConversationView, RunStatus, apply, is_update
-from streams.projections.opened import Opened
+from schemas.opened import Opened
 
 
 class Unfit(ValueError):

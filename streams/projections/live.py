@@ -24,7 +24,7 @@ from infra.live import (
 )
 from schemas import events, frames, shown
 from schemas.conversation import ConversationView
-from streams.projections.opened import Opened
+from schemas.opened import Opened
 
 ADVANCE = """
 -- KEYS: state, records.

@@ -22,11 +22,11 @@ from infra.process import run as run_process
 from infra.settings import KafkaSettings, PostgresSettings, ProcessSettings, SealingSettings
 from schemas import events
 from schemas.conversation import ConversationView
+from schemas.opened import Opened, opened, owners
 from schemas.sealing import CannotUnseal
 from schemas.topics import CONVERSATION_EVENTS
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.projections.history import RUNS, Rows, RunRow, Unfit, run_ids
-from streams.projections.opened import Opened, opened, owners
 
 SINK = "history"
 

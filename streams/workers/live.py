@@ -24,11 +24,11 @@ from infra.process import run as run_process
 from infra.settings import KafkaSettings, PostgresSettings, ProcessSettings, RedisSettings, SealingSettings
 from schemas import events
 from schemas.conversation import ConversationView, apply
+from schemas.opened import Opened, closed, opened, owners
 from schemas.sealing import CannotUnseal
 from schemas.topics import CONVERSATION_EVENTS
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.projections.live import ADVANCE, Advance, advance
-from streams.projections.opened import Opened, closed, opened, owners
 from streams.workers.history import SINK as HISTORY
 
 IN_FLIGHT = 500

@@ -12,9 +12,9 @@ from schemas import events
 from schemas.contract import Contract, InvalidRecord
 from schemas.conversation import ConversationView, apply
 from schemas.generate import ROOT, VERSIONS, versions
+from schemas.opened import opened, owners
 from schemas.sealing import DataKey
 from schemas.topics import CONVERSATION_EVENTS, TOPICS
-from streams.projections.opened import opened, owners
 
 EXAMPLES = ROOT / "schemas" / "examples"
 EXAMPLE_KEY = bytes(range(32))

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from schemas import events, ids
 from schemas.conversation import ConversationView, RunStatus, RunView, apply, running
+from schemas.opened import opened
 from schemas.sealing import DataKey
-from streams.projections.opened import opened
 
 AGENT = ids.new_id()
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from schemas import ids
 from schemas.conversation import RunStatus
+from schemas.opened import Opened, closed
 from schemas.sealing import DataKey
 from streams.projections.history import Rows
-from streams.projections.opened import Opened, closed
 from tests.projections.talk import Talk
 
 

@@ -26,9 +26,9 @@ from infra.keyring import Keyring
 from infra.live import LiveRecord, records_key, state_key
 from infra.settings import KafkaSettings, PostgresSettings, RedisSettings, SealingSettings
 from schemas import events, ids
+from schemas.opened import Opened
 from schemas.topics import CONVERSATION_EVENTS
 from streams.projections.live import ADVANCE, advance
-from streams.projections.opened import Opened
 from tests.rules.following import World
 from tests.running import Stack
 

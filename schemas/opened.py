@@ -1,4 +1,4 @@
-"""A record with its texts opened: what projections store and tell."""
+"""A record with its texts opened: what projections store and tell, and what an audit compares."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

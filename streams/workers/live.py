@@ -29,13 +29,16 @@ from schemas.sealing import CannotUnseal
 from schemas.topics import CONVERSATION_EVENTS
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.projections.live import ADVANCE, Advance, advance
-from streams.workers.history import SINK as HISTORY
+from streams.projections.storing import SINK as HISTORY
 
 IN_FLIGHT = 500
 """Conversations worked on at once: what one round trip to Redis carries under load."""
 
 KEPT_VIEWS = 10_000
 """Conversations whose state is kept in memory: one round trip less for each of their records, about 20 MB."""
+
+GATHER_S = 0.002
+"""Seconds that records gather before Redis is asked: those that were fetched together then go together."""
 
 HISTORY_POLL_S = 0.05
 """Between looks whether history has caught up: as long as history gathers a batch."""
@@ -177,6 +180,7 @@ class _Scripts:
 
     async def _send(self) -> None:
         while self._waiting:
+            await asyncio.sleep(GATHER_S)
             batch, self._waiting = self._waiting, []
             pipeline = self._redis.pipeline(transaction=False)
             for step, _ in batch:

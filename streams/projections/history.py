@@ -4,6 +4,7 @@ The rows of a batch are loaded, the records are folded over them here, and the r
 twice changes nothing, because a conversation's row says how far it has got.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -122,6 +123,7 @@ RUNS = Table(
         requested_at = excluded.requested_at, ended_at = excluded.ended_at, ended_position = excluded.ended_position
     """,
 )
+_NEW_RUNS = dataclasses.replace(RUNS, conflict="")
 REJECTIONS = Table(
     "rejections",
     {
@@ -171,6 +173,7 @@ class Rows:
     conversations: dict[str, ConversationView]
     runs: dict[str, RunRow]
     changed: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
     causes: dict[str, list[str]] = field(default_factory=dict)
     messages: list[tuple[object, ...]] = field(default_factory=list)
     rejections: list[tuple[object, ...]] = field(default_factory=list)
@@ -210,11 +213,18 @@ class Rows:
             self.causes.setdefault(record.conversation_id, []).append(record.cause)
         return odd
 
-    def writes(self) -> Iterator[tuple[Table, list[tuple[object, ...]]]]:
-        """The rows to be written, by table."""
+    def writes(self, *, copy_new: bool = False) -> Iterator[tuple[Table, list[tuple[object, ...]]]]:
+        """The rows to be written, by table.
+
+        Args:
+            copy_new: whether runs that begin here are copied in. A run that is stored already is then an error of the
+                database, instead of a change of its row.
+        """
         views = [self.conversations[conversation_id] for conversation_id in self.changed]
         yield CONVERSATIONS, [_conversation(view, self.causes.get(view.conversation_id, [])) for view in views]
-        yield RUNS, [astuple(run) for run in self.runs.values()]
+        new = self.begun if copy_new else set()
+        yield RUNS, [astuple(run) for run in self.runs.values() if run.id not in new]
+        yield _NEW_RUNS, [astuple(self.runs[run_id]) for run_id in new]
         yield MESSAGES, self.messages
         yield REJECTIONS, self.rejections
         yield REMEMBERED_CANCELS, self.cancels
@@ -237,6 +247,8 @@ class Rows:
                 )
             case events.RunQueued():
                 place = record.position * _ORDINALS_A_POSITION + n
+                if fact.run_id not in self.runs:
+                    self.begun.add(fact.run_id)
                 self.runs[fact.run_id] = _run(record, fact, -place if fact.front else place)
             case events.RunRequested() | events.RunStarted() | events.RunCancelling() | events.RunEnded():
                 run = self.runs.get(fact.run_id)
@@ -265,7 +277,7 @@ def _conversation(view: ConversationView, causes: list[str]) -> tuple[object, ..
         view.agent_id,
         view.last_question_id,
         view.position,
-        "{" + ",".join(causes) + "}",
+        "{" + ",".join(causes[-RECENT_CAUSES:]) + "}",
         view.created_at,
         view.updated_at,
     )

@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import asyncpg
 import msgspec
 import structlog
 from aiokafka.errors import KafkaError
@@ -13,7 +11,6 @@ from confluent_kafka import KafkaException
 from prometheus_client import Counter
 
 from infra import postgres
-from infra.history import CONVERSATION_COLUMNS
 from infra.kafka import end_offsets, read_partition, topic_ids
 from infra.keyring import Keyring
 from infra.patience import patiently
@@ -21,14 +18,9 @@ from infra.process import Process
 from infra.process import run as run_process
 from infra.settings import KafkaSettings, PostgresSettings, ProcessSettings, SealingSettings
 from schemas import events
-from schemas.conversation import ConversationView
-from schemas.opened import Opened, opened, owners
-from schemas.sealing import CannotUnseal
 from schemas.topics import CONVERSATION_EVENTS
 from streams.intake import Delivery, Intake, IntakeSettings
-from streams.projections.history import RUNS, Rows, RunRow, Unfit, run_ids
-
-SINK = "history"
+from streams.projections.storing import SINK, Item, Read, open_texts, write
 
 GATHER_S = 0.04
 """Seconds that records gather at the broker: nobody waits for history as for a word."""
@@ -39,30 +31,16 @@ BEHIND_BATCH = 2_000
 BEHIND_AT_ONCE = 3
 """Partitions that catch up at once: while PostgreSQL writes for one, this process prepares the next."""
 
-LAST_POSITION = 2**63 - 1
-"""The highest position that PostgreSQL can hold."""
-
 if TYPE_CHECKING:
-    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    import asyncpg
 
 log = structlog.get_logger(__name__)
 
 _stored = Counter("chorus_history_records_total", "Records stored in PostgreSQL")
-_unfit = Counter("chorus_history_unfit_total", "Records that did not fit the tables, kept in unfit_facts")
 
 
 class SinkAhead(RuntimeError):
     """The sink has stored more of a partition than there is: the topic's log was cut back."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A record on its way to the tables, or why its texts cannot be opened."""
-
-    record: events.ConversationAdvanced
-    partition: int
-    offset: int
-    opened: Opened | CannotUnseal
 
 
 class HistorySink:
@@ -110,9 +88,9 @@ class HistorySink:
         """Store a batch, however long PostgreSQL is away."""
         await self._handle([(d.event, d.partition, d.offset) for d in deliveries])
 
-    async def _handle(self, records: Sequence[tuple[events.ConversationAdvanced, int, int]]) -> None:
+    async def _handle(self, records: Sequence[Read]) -> None:
         async def work() -> None:
-            await self._store(await self._opened(records))
+            await self._store(await open_texts(self._keyring, records))
 
         await patiently("PostgreSQL", postgres.AWAY, work)
         _stored.inc(len(records))
@@ -138,7 +116,7 @@ class HistorySink:
 
     async def _catch_up(self, limit: asyncio.Semaphore, partition: int, start: int, end: int) -> None:
         async def work() -> None:
-            batch: list[tuple[events.ConversationAdvanced, int, int]] = []
+            batch: list[Read] = []
             async for record in read_partition(self._kafka, CONVERSATION_EVENTS.topic, partition, start, end):
                 try:
                     event = events.decode_advanced(record.value)
@@ -158,25 +136,7 @@ class HistorySink:
             log.info("catching up", partition=partition, start=start, end=end)
             await patiently("Kafka", (KafkaError, OSError), work)
 
-    async def _opened(self, records: Sequence[tuple[events.ConversationAdvanced, int, int]]) -> list[_Item]:
-        wanted: set[str] = set()
-        for record, _, _ in records:
-            try:
-                wanted.update(owners(record))
-            except CannotUnseal:
-                pass  # said again below, where it is kept
-        keys = await self._keyring.keys(wanted)
-        items = []
-        for record, partition, offset in records:
-            content: Opened | CannotUnseal
-            try:
-                content = opened(record, keys)
-            except CannotUnseal as error:
-                content = error
-            items.append(_Item(record, partition, offset, content))
-        return items
-
-    async def _store(self, items: list[_Item]) -> None:
+    async def _store(self, items: list[Item]) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
             partitions = sorted({item.partition for item in items})
             found = await connection.fetch(
@@ -191,7 +151,7 @@ class HistorySink:
             stored = {row["partition"]: row["next_offset"] for row in found}
             items = [item for item in items if item.offset >= stored[item.partition]]
             if items:
-                await self._write(connection, items)
+                await write(connection, self._topic_id, items)
                 reached = {item.partition: item.offset + 1 for item in items}
                 await connection.execute(
                     """
@@ -204,91 +164,6 @@ class HistorySink:
                     list(reached),
                     list(reached.values()),
                 )
-
-    async def _write(self, connection: "Connection", items: list[_Item]) -> None:
-        """Store records; halve them again and again around one that does not fit, and keep that as it came."""
-        try:
-            async with connection.transaction():
-                await self._fold(connection, items)
-        except (Unfit, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-            unfit = error
-        else:
-            return
-        if len(items) == 1:
-            await self._put_aside(connection, items[0], unfit)
-            return
-        middle = len(items) // 2
-        await self._write(connection, items[:middle])
-        await self._write(connection, items[middle:])
-
-    async def _fold(self, connection: "Connection", items: list[_Item]) -> None:
-        rows = Rows(*await _load(connection, [item.record for item in items]))
-        odd: list[tuple[_Item, str]] = []
-        for item in items:
-            if rows.has(item.record):
-                continue
-            if isinstance(item.opened, CannotUnseal):
-                raise Unfit(str(item.opened))
-            if (what := rows.fold(item.opened)) is not None:
-                odd.append((item, what))
-        for table, values in rows.writes():
-            if values and table.conflict:
-                await connection.execute(table.upsert(), *zip(*values, strict=True))
-            elif values:
-                await connection.copy_records_to_table(table.name, records=values, columns=list(table.columns))
-        for item, what in odd:
-            await self._note(connection, item, what)
-
-    async def _put_aside(self, connection: "Connection", item: _Item, error: Exception) -> None:
-        """Keep a record that does not fit. Later ones of its conversation go on behind it."""
-        await self._note(connection, item, str(error))
-        if item.record.position <= LAST_POSITION:
-            await connection.execute(
-                "UPDATE conversations SET position = $2 WHERE id = $1 AND position < $2",
-                item.record.conversation_id,
-                item.record.position,
-            )
-
-    async def _note(self, connection: "Connection", item: _Item, error: str) -> None:
-        _unfit.inc()
-        log.error(
-            "record does not fit the tables",
-            conversation_id=item.record.conversation_id,
-            position=item.record.position,
-            partition=item.partition,
-            offset=item.offset,
-            error=error.partition(":")[0],  # behind it may stand a value, and a text belongs in no log
-        )
-        await connection.execute(
-            """
-            INSERT INTO unfit_facts (topic_id, partition, record_offset, record, error) VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT DO NOTHING
-            """,
-            self._topic_id,
-            item.partition,
-            item.offset,
-            events.encode_advanced(item.record).decode(),
-            error.replace("\0", ""),
-        )
-
-
-async def _load(
-    connection: "Connection", records: list[events.ConversationAdvanced]
-) -> tuple[dict[str, ConversationView], dict[str, RunRow]]:
-    """The rows that these records touch. Their partition is locked, so nobody else changes them."""
-    conversations = await connection.fetch(
-        f"SELECT {CONVERSATION_COLUMNS} FROM conversations WHERE id = ANY($1)",
-        list({record.conversation_id for record in records}),
-    )
-    touched = run_ids(records)
-    runs = await connection.fetch(f"SELECT {_RUN_ROW} FROM runs WHERE id = ANY($1)", list(touched)) if touched else []
-    return (
-        {row["conversation_id"]: ConversationView(**row) for row in conversations},
-        {row["id"]: RunRow(*row) for row in runs},
-    )
-
-
-_RUN_ROW = ", ".join(f"{n}::text" if kind in ("uuid", "jsonb") else n for n, kind in RUNS.columns.items())
 
 
 def main(env: Mapping[str, str]) -> None:

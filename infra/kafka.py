@@ -19,6 +19,9 @@ from schemas.topics import DEAD_LETTER_HEADER_BYTES, DEAD_LETTER_RETENTION_MS, M
 E = TypeVar("E")
 
 _ADMIN_TIMEOUT_S = 10.0
+_ADMIN_ANSWER_S = _ADMIN_TIMEOUT_S + 5.0
+"""Seconds for an admin client's own word. More than the broker gets: a broker that is silent is said to be so, as a
+KafkaException, and a mere time-out would come from nobody who was asked."""
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -169,7 +172,7 @@ async def topic_ids(settings: KafkaSettings, topics: list[str]) -> dict[str, str
     def ask() -> dict[str, str]:
         client = admin(settings)  # kept until the answers are there
         answers = client.describe_topics(TopicCollection(topics), request_timeout=_ADMIN_TIMEOUT_S)
-        return {name: str(future.result(_ADMIN_TIMEOUT_S).topic_id) for name, future in answers.items()}
+        return {name: str(future.result(_ADMIN_ANSWER_S).topic_id) for name, future in answers.items()}
 
     return await asyncio.to_thread(ask)
 
@@ -208,7 +211,7 @@ def create_topics(settings: KafkaSettings) -> list[str]:
     ]
     for future in (client.create_topics(missing) if missing else {}).values():
         try:
-            future.result(_ADMIN_TIMEOUT_S)
+            future.result(_ADMIN_ANSWER_S)
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was first
                 raise

@@ -24,6 +24,8 @@ class _End(asyncio.Protocol):
         self._proxy = proxy
         self._waiting: deque[tuple[float, bytes]] = deque()
         """What is on its way to the peer, with the loop's time at which it arrives; empty bytes are the end."""
+        self.early: list[bytes] = []
+        """What came before there was a peer."""
         self._timer: asyncio.TimerHandle | None = None
         self._free_at = 0.0
         self._held = False
@@ -33,11 +35,12 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # uvloop's own class
         self._proxy.ends.add(self)
-        if self.peer.transport is None:
-            self.hold(True)  # there is nowhere to carry it yet
-        else:
-            self.hold(self._proxy.swallows)
+        if self.peer.transport is not None:
+            for data in self.peer.early:
+                self._write(data)
             self.peer.hold(self._proxy.swallows)
+            # Not at once: uvloop begins to read after this returns, whatever is said here.
+            asyncio.get_running_loop().call_soon(lambda: self.hold(self._proxy.swallows))
 
     def data_received(self, data: bytes) -> None:
         if self._proxy.breaks_next and len(data) > 1:
@@ -108,13 +111,19 @@ class _End(asyncio.Protocol):
             self._later()
 
     def _pass(self, data: bytes) -> None:
-        to = self.peer.transport
-        if to is None or to.is_closing():
+        if self.peer.transport is None:
+            self.early.append(data)
+        else:
+            self.peer._write(data)
+
+    def _write(self, data: bytes) -> None:
+        assert self.transport is not None
+        if self.transport.is_closing():
             return
         if data:
-            to.write(data)
-        elif to.can_write_eof():
-            to.write_eof()
+            self.transport.write(data)
+        elif self.transport.can_write_eof():
+            self.transport.write_eof()
 
 
 class Proxy:

@@ -24,6 +24,18 @@ def migrate(settings: PostgresSettings) -> None:
     command.upgrade(_config(settings), "head")
 
 
+def remake(settings: PostgresSettings, version: str) -> None:
+    """Make the tables anew as they were at a version, in a database whose tables hold nothing that is needed.
+
+    Raises:
+        alembic.util.exc.CommandError: this code does not know the version: it is older.
+    """
+    ScriptDirectory(str(MIGRATIONS)).get_revision(version)  # before anything is undone
+    if current(settings) is not None:
+        command.downgrade(_config(settings), "base")
+    command.upgrade(_config(settings), version)
+
+
 def current(settings: PostgresSettings) -> str | None:
     """The version that the database is at; None where nothing was ever migrated."""
 

@@ -109,9 +109,11 @@ class Calls:
     began: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def sound(self) -> int:
-        """Calls in which the agent and the network did what they should, as far as the agent knows."""
+    def sound(self, *, network_may_fail: bool) -> int:
+        """Calls in which all went as it should, as far as the agent knows. Where its network may fail, a connection
+        that broke or a call that never ended is the network's; elsewhere it was ours, and needs an attempt."""
+        if network_may_fail:
+            return self.outcomes["answered"]
         return self.began - self.outcomes["refused"] - self.outcomes["broken"]
 
 
@@ -141,7 +143,7 @@ def compare(
     for window in load.windows:
         _check_screens(found, window, histories)
     _check_runs(found, load, log, agent_may_fail)
-    _check_calls(found, load, log, calls)
+    _check_calls(found, load, log, calls, agent_may_fail)
     return found
 
 
@@ -205,14 +207,14 @@ def _check_runs(found: Findings, load: Load, log: Log, agent_may_fail: bool) -> 
                     found.lost.append(f"the answer {fact.message_id} has {fact.usage.output_tokens} tokens")
 
 
-def _check_calls(found: Findings, load: Load, log: Log, calls: dict[str, Calls]) -> None:
+def _check_calls(found: Findings, load: Load, log: Log, calls: dict[str, Calls], agent_may_fail: bool) -> None:
     """A call beyond one for each attempt would be paid for and shown to nobody."""
     for content, made in calls.items():
         sent: Sent | None = load.records.by_content.get(content)
         if sent is None or sent.run_id is None or sent.run_id not in log.runs:
             continue
         attempts = log.runs[sent.run_id].attempts
-        if made.sound > attempts:
+        if made.sound(network_may_fail=agent_may_fail) > attempts:
             found.unexplained.append(
                 f"the run {sent.run_id} had {made.began} calls in {attempts} attempts: {dict(made.outcomes)}"
             )

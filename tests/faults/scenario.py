@@ -92,9 +92,10 @@ class Scene:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    async def lasts(self, seconds: float) -> None:
-        """The fault's own duration."""
-        await asyncio.sleep(seconds * self.settings.scale)
+    async def lasts(self, seconds: float, *, at_least: float = 0.0, since: float | None = None) -> None:
+        """The fault's own duration, scaled, from now or from `since` on."""
+        wanted = max(at_least, seconds * self.settings.scale)
+        await asyncio.sleep(wanted if since is None else max(0.0, since + wanted - time.monotonic()))
 
 
 Fault = Callable[[Scene], Awaitable[None]]
@@ -235,12 +236,12 @@ def row(outcome: Outcome) -> list[str]:
 
 
 @asynccontextmanager
-async def healed(scene: Scene) -> AsyncIterator[None]:
-    """Whatever happens in the block, the network carries again afterwards."""
+async def healed(scene: Scene, *parts: str) -> AsyncIterator[None]:
+    """Whatever happens in the block, the network to these parts, or all, carries again afterwards."""
     try:
         yield
     finally:
-        for proxy in scene.stack.proxies.values():
+        for proxy in [scene.stack.proxies[part] for part in parts or scene.stack.proxies]:
             proxy.delay_s = proxy.bytes_per_s = 0.0
             if proxy.swallows:
                 proxy.swallow(False)

@@ -1,6 +1,7 @@
 """Everything that `chorus up` runs, by the same supervisor, with a proxy in front of each thing depended upon."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import random
@@ -11,6 +12,10 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from infra.kafka import create_topics
 from infra.migrations import migrate
@@ -96,6 +101,9 @@ class ScriptedAgent(Part):
 class FaultStack:
     """Must be made inside the running event loop, which carries the proxies and supervises the parts.
 
+    Args:
+        kafka: the broker's folder, and `postgres` the database's; by default both are in `data`.
+
     Attributes:
         proxies: by what is behind them: `kafka` (`kafka-0`, `kafka-1`, … where there are several), `postgres`, `redis`,
             `agent`.
@@ -105,12 +113,14 @@ class FaultStack:
         calls: the file in which the agent writes down each call.
     """
 
-    def __init__(self, data: Path, brokers: int = 1) -> None:
+    def __init__(
+        self, data: Path, brokers: int = 1, *, kafka: Path | None = None, postgres: Path | None = None
+    ) -> None:
         self.data = data
         names = ["kafka"] if brokers == 1 else [f"kafka-{n}" for n in range(brokers)]
         first = _own_ports(8 + GATEWAYS + 4 * brokers)
         ports = itertools.count(first)
-        redis, postgres, agent, agent_proxy = (next(ports) for _ in range(4))
+        redis, database, agent, agent_proxy = (next(ports) for _ in range(4))
         direct, controllers, kafka_proxies = ([next(ports) for _ in range(brokers)] for _ in range(3))
         gateways = [next(ports) for _ in range(GATEWAYS)]
         config = StackConfig(
@@ -132,13 +142,13 @@ class FaultStack:
         self.url = config.url
         self.gateway_urls = [f"ws://127.0.0.1:{port}/v1/ws" for port in gateways]
         kafkas = [
-            Broker(data / name, next(ports), kafka_proxies[n], direct[n], controllers, n)
+            Broker(kafka or data / name, next(ports), kafka_proxies[n], direct[n], controllers, n)
             for n, name in enumerate(names)
         ]
         for broker in kafkas:
             broker.cluster = kafkas[0].cluster
         self.proxies = {
-            "postgres": Proxy("postgres", config.postgres_port, postgres),
+            "postgres": Proxy("postgres", config.postgres_port, database),
             "redis": Proxy("redis", config.redis_port, redis),
             "agent": Proxy("agent", agent_proxy, agent),
             **{name: Proxy(name, broker.proxy, broker.port) for name, broker in zip(names, kafkas, strict=True)},
@@ -148,7 +158,7 @@ class FaultStack:
         self.env["CHORUS_KAFKA_REPLICATION"] = str(brokers)
         self.direct = self.env | {
             "CHORUS_KAFKA": ",".join(f"127.0.0.1:{port}" for port in direct),
-            "CHORUS_DATABASE_URL": f"postgresql://chorus@127.0.0.1:{postgres}/chorus",
+            "CHORUS_DATABASE_URL": f"postgresql://chorus@127.0.0.1:{database}/chorus",
             "CHORUS_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
         }
         self.settings: dict[str, dict[str, str]] = {}
@@ -159,7 +169,7 @@ class FaultStack:
         ours += [self._process(role, 0) for role in PROCESSORS]
         tiers: list[list[Part]] = [
             [*kafkas],
-            [Postgres(data / "postgres", postgres)],
+            [Postgres(postgres or data / "postgres", database)],
             [Redis(data / "redis", redis)],
             [ScriptedAgent(agent, self.calls)],
             [*ours],
@@ -199,13 +209,41 @@ class FaultStack:
         """Of the processes of a role, or with a name, that live."""
         return [part.pid for part in self._state.parts if role in (part.role, part.name) and part.pid]
 
-    def signal(self, role: str, number: signal.Signals) -> list[int]:
+    def kill(self, role: str, number: signal.Signals) -> list[int]:
         """Send a signal to all processes of a role, or the one with a name; their pids."""
         pids = self.pids(role)
         assert pids, f"no {role} runs"
         for pid in pids:
             os.kill(pid, number)
         return pids
+
+    def family(self, role: str) -> list[int]:
+        """The processes of a role and their children, such as PostgreSQL's sessions."""
+        pids = self.pids(role)
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                if int(stat.read_text().rpartition(")")[2].split()[1]) in pids:
+                    pids.append(int(stat.parent.name))
+        return pids
+
+    @staticmethod
+    def send(pids: Sequence[int], number: signal.Signals) -> None:
+        """Send a signal to processes, where they still live."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def is_in_sync(self) -> bool:
+        """Is every partition's every copy up to date?"""
+        try:
+            topics = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0}).list_topics(timeout=5).topics
+        except KafkaException:
+            return False
+        return all(
+            len(partition.isrs) == len(partition.replicas)
+            for topic in topics.values()
+            for partition in topic.partitions.values()
+        )
 
     def is_ready(self, role: str, but: Sequence[int] = ()) -> bool:
         """Are all processes of the role ready, none of them one of `but`?"""
@@ -256,9 +294,9 @@ def _own_ports(count: int) -> int:
 
 
 @asynccontextmanager
-async def running(data: Path, brokers: int = 1) -> AsyncIterator[FaultStack]:
-    """A stack that is ready, until the end of the block."""
-    stack = FaultStack(data, brokers)
+async def running(data: Path, **how: Any) -> AsyncIterator[FaultStack]:
+    """A `FaultStack(data, **how)` that is ready, until the end of the block."""
+    stack = FaultStack(data, **how)
     try:
         await stack.start()
         yield stack

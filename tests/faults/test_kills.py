@@ -21,7 +21,7 @@ async def test_killed(play: Play, role: str) -> None:
 
     async def fault(scene: Scene) -> None:
         scene.ended_at = time.monotonic()
-        killed = scene.stack.signal(role, signal.SIGKILL)
+        killed = scene.stack.kill(role, signal.SIGKILL)
         await soon(f"{role} is ready again", lambda: scene.stack.is_ready(role, killed))
         scene.notes.append(f"ready after {time.monotonic() - scene.ended_at:.1f} s")
 
@@ -33,7 +33,7 @@ async def test_stopped_in_order(play: Play, role: str) -> None:
     """SIGTERM: as a kill, and what was under way comes to its end first."""
 
     async def fault(scene: Scene) -> None:
-        stopped = scene.stack.signal(role, signal.SIGTERM)
+        stopped = scene.stack.kill(role, signal.SIGTERM)
         await soon(f"{role} is ready again", lambda: scene.stack.is_ready(role, stopped))
         scene.ended_at = time.monotonic()
 

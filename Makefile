@@ -33,8 +33,11 @@ status: ## Say what runs
 test: setup browser lint ## Prove it: every test but the one that needs a Docker engine
 	$(BIN)/python -m pytest tests --ignore=tests/compose
 
-test-faults: setup ## Kill every process in mid-answer, and look at what is left
-	$(BIN)/python -m pytest tests/faults
+# One seed makes the same people say the same; RANDOM_MINUTES draws faults for so long, instead of the suite.
+test-faults: setup ## Break everything while people talk, and look at what is left (RANDOM_MINUTES=n SEED=s REPORT=file.md)
+	$(if $(RANDOM_MINUTES),CHORUS_FAULT_RANDOM_MINUTES=$(RANDOM_MINUTES)) $(if $(SEED),CHORUS_FAULT_SEED=$(SEED)) \
+	  $(if $(REPORT),CHORUS_FAULT_REPORT=$(REPORT)) $(BIN)/python -m pytest \
+	  $(if $(RANDOM_MINUTES),tests/faults/test_random.py,tests/faults --ignore=tests/faults/test_killed_in_mid_answer.py)
 
 test-compose: setup ## Bring everything up with `docker compose`, make one journey through it, take it down
 	$(BIN)/python -m pytest tests/compose

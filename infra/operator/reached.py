@@ -1,6 +1,7 @@
 """Reaching Kafka and PostgreSQL from a command: what is away is said in one sentence, never in a traceback."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -43,6 +44,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     Raises:
         CannotBeDone: a setting cannot be used.
     """
+    # What matters comes back as an exception, and is said once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(work)
     except BadSetting as error:

@@ -19,6 +19,9 @@ from schemas.topics import CONVERSATION_EVENTS, CONVERSATION_PARTITIONS
 TOPIC = CONVERSATION_EVENTS.topic
 FOLDER = "log"
 
+# librdkafka writes ids with base64's `+` and `/`; Kafka itself with `-` and `_`, which can stand in a path.
+_TO_NAME, _FROM_NAME = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
+
 SMALL_BYTES = 4 * 2**20
 """A last segment below this size is written again with what is new, so that an archive made every minute does not
 become a heap of crumbs: what is written twice stays bounded, and every other segment is larger."""
@@ -66,7 +69,7 @@ async def topic_id(kafka: KafkaSettings) -> str:
 async def segments(objects: Objects, topic_id: str) -> dict[int, list[Segment]]:
     """All segments of a topic's archive, by partition."""
     found: dict[int, list[Segment]] = defaultdict(list)
-    async for stored in objects.list(f"{FOLDER}/{topic_id}"):
+    async for stored in objects.list(_folder(topic_id)):
         if segment := Segment.named(stored.path, stored.size):
             found[segment.partition].append(segment)
     return dict(found)
@@ -113,7 +116,7 @@ async def copy_partition(
         return todo
     kept = chain(archived)
     last = kept[-1] if kept and kept[-1].size < SMALL_BYTES else None
-    folder = f"{FOLDER}/{topic_id}/{todo.partition}"
+    folder = f"{_folder(topic_id)}/{todo.partition}"
     written: list[Segment] = []
 
     async def put(writer: Writer) -> None:
@@ -198,7 +201,7 @@ async def read_log(
 
 async def topics_in(objects: Objects) -> list[str]:
     """The ids of the topics that have an archive here."""
-    found = {stored.path.split("/")[1] async for stored in objects.list(FOLDER)}
+    found = {stored.path.split("/")[1].translate(_FROM_NAME) async for stored in objects.list(FOLDER)}
     return sorted(found)
 
 
@@ -222,6 +225,10 @@ async def verify(objects: Objects, topic_id: str, partition: int, archived: Sequ
     if problem is None and (beyond := [s for s in archived if s.next > start]):
         problem = f"offsets {start} to {min(s.first for s in beyond) - 1} are missing"
     return Verified(topic_id, partition, len(kept), sum(s.size for s in kept), start, problem)
+
+
+def _folder(topic_id: str) -> str:
+    return f"{FOLDER}/{topic_id.translate(_TO_NAME)}"
 
 
 def _end(kept: Sequence[Segment]) -> int:

@@ -7,6 +7,7 @@ broker that has never had one, which is where a restore begins.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -35,20 +36,23 @@ async def members(settings: KafkaSettings, groups: Sequence[str]) -> dict[str, i
     client = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
     await client.start()
     try:
-        async with asyncio.timeout(_FIRST_S):
-            while True:
-                try:
-                    answers = await client.describe_consumer_groups(list(groups))
-                except KafkaError as error:
-                    if not error.retriable:
-                        raise
-                    await asyncio.sleep(0.2)
-                else:
-                    return {group[1]: len(group[5]) for answer in answers for group in answer.groups}
-    except TimeoutError:
-        raise KafkaError("it does not say where its groups are") from None
+        return {group: await _members(client, group) for group in groups}
     finally:
         await client.close()
+
+
+async def _members(client: AIOKafkaAdminClient, group: str) -> int:
+    deadline = monotonic() + _FIRST_S
+    while True:
+        try:
+            # One at a time: aiokafka 0.14 reads an answer about several with a field too few.
+            [answer] = await client.describe_consumer_groups([group])
+        except KafkaError as error:
+            if not error.retriable or monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return len(answer.groups[0][5])
 
 
 async def offsets(settings: KafkaSettings, group: str, topic: str, partitions: Sequence[int]) -> dict[int, int]:

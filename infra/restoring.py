@@ -12,6 +12,7 @@ offset of the old topic then stands at the same offset of the new one, so where 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, Producer
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Told = Callable[[int], None]
 
 PARTITIONS = range(CONVERSATION_PARTITIONS)
+_GONE_S = 10.0
+"""A static member stays in its group for 6 s after its process has ended: so long, and a little more, is waited."""
 _QUEUED = 10_000
 """Records under way to the broker at most: some 10 MB."""
 
@@ -115,22 +118,22 @@ async def check(
 
 
 async def _must_be_alone(kafka: KafkaSettings, database: "asyncpg.Connection[asyncpg.Record]") -> None:
-    running = [name for name, count in (await groups.members(kafka, _ACTIVE)).items() if count]
-    if running:
-        raise CannotRestore(
-            f"{', '.join(running)} is running: stop every process of Chorus, and start Kafka, PostgreSQL and Redis "
-            "alone (one machine: `chorus down`, then `chorus up --infrastructure`)."
-        )
-    others = await database.fetchval(
+    connected = await database.fetchval(
         """
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
         """
     )
-    if others:
+    deadline = monotonic() + _GONE_S
+    while running := [name for name, count in (await groups.members(kafka, _ACTIVE)).items() if count]:
+        if connected or monotonic() > deadline:
+            break
+        await asyncio.sleep(0.5)
+    if running or connected:
         raise CannotRestore(
-            f"{others} others are connected to the database: stop every process of Chorus (api and gateway too), "
-            "and whatever else uses it."
+            f"Chorus is running (groups with members: {', '.join(running) or 'none'}; other connections to the "
+            f"database: {connected}). Stop every process of it, and start Kafka, PostgreSQL and Redis alone: on one "
+            "machine `chorus down`, then `chorus up --infrastructure`."
         )
 
 

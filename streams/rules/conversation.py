@@ -8,7 +8,7 @@ two outputs mends itself.
 from datetime import datetime
 from typing import TypeAlias
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas import events, ids
@@ -130,14 +130,11 @@ def _update(state: State, command: events.UpdateConversation, cause: str) -> _De
         return [], Outcome()
     if code := _not_for(view, command):
         return _refused(code)
+    # Also where it changes nothing: decided again after one behind it that did, it would undo that.
     update = events.ConversationUpdated(
-        user_id=command.user_id,
-        title=command.title,  # two sealed texts cannot be compared: a title always counts as another
-        archived=UNSET if command.archived == view.archived else command.archived,
-        agent_id=UNSET if command.agent_id == view.agent_id else command.agent_id,
+        user_id=command.user_id, title=command.title, archived=command.archived, agent_id=command.agent_id
     )
-    changes = any(value is not UNSET for value in (update.title, update.archived, update.agent_id))
-    return [update] if changes else [], Outcome()
+    return [update], Outcome()
 
 
 def _delete(view: ConversationView, command: events.DeleteConversation) -> _Decided:

@@ -1,7 +1,6 @@
 """What a conversation does with what it is asked and told."""
 
 import pytest
-from msgspec import UNSET
 
 from schemas import events, ids
 from schemas.conversation import RECENT_CAUSES, OutOfOrder, running
@@ -409,13 +408,18 @@ def test_many_updates_repeated_end_where_they_ended() -> None:
     assert agents[-1] == known(talk).view.agent_id
 
 
-def test_an_update_to_what_is_adds_nothing() -> None:
-    """Archiving what is archived is accepted without a record."""
+def test_an_update_to_what_is_stays_where_it_stood() -> None:
+    """Archiving what is archived is a fact too: when it comes again behind a restoring, that stands."""
     talk = Talk()
+    again = an_id("again")
     talk.update(archived=True)
 
-    assert ([], None) == (tags(talk.update(archived=True)), talk.update(archived=True).code)
-    assert ["conversation.updated"] == tags(talk.update(archived=False, agent_id=None, title=UNSET))
+    assert ["conversation.updated"] == tags(talk.update(archived=True, cause=again))
+
+    talk.update(archived=False)
+
+    assert [] == tags(talk.update(archived=True, cause=again))
+    assert not known(talk).view.archived
 
 
 def test_an_archived_conversation_takes_no_messages() -> None:

@@ -36,7 +36,7 @@ _data = click.option(
 
 _OPERATOR = {
     name: f"infra.operator.{name}"
-    for name in ("archive", "audit", "backup", "dlq", "lag", "replay", "restore", "tail")
+    for name in ("archive", "audit", "backup", "dlq", "growth", "lag", "replay", "restore", "tail")
     if (Path(__file__).parent / "operator" / f"{name}.py").exists()
 }
 """Commands in modules of their own, loaded when they are asked for: their clients are slow to import."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+from prometheus_client import Gauge
 
 T = TypeVar("T")
 
@@ -17,6 +18,7 @@ LONGEST_PAUSE_S = 2.0
 """A dependency that is back is noticed within this, and one that is away is not hammered."""
 
 _waiting: Counter[str] = Counter()
+_waiters = Gauge("chorus_dependency_waiters", "Pieces of work that wait for a dependency that is away", ["dependency"])
 
 
 async def patiently(what: str, away: tuple[type[BaseException], ...], work: Callable[[], Awaitable[T]]) -> T:
@@ -30,9 +32,11 @@ async def patiently(what: str, away: tuple[type[BaseException], ...], work: Call
         if not _waiting[what]:  # many may wait at once; one line says it
             log.warning("waiting for a dependency", dependency=what, error=repr(error))
     _waiting[what] += 1
+    _waiters.labels(what).inc()
     try:
         return await _again(away, work)
     finally:
+        _waiters.labels(what).dec()
         _waiting[what] -= 1
         if not _waiting[what]:
             log.info("nobody waits any longer", dependency=what)

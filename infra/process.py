@@ -1,6 +1,7 @@
 """Run one process: settings, logs, signals, and the port that says how it is."""
 
 import asyncio
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -9,12 +10,15 @@ from dataclasses import dataclass, field
 import structlog
 import uvloop
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from infra import logs
 from infra.settings import BadSetting, ProcessSettings
 
 log = structlog.get_logger(__name__)
+
+_ready = Gauge("chorus_ready", "1 while the process is ready to serve, as /readyz says")
+_disk_free = Gauge("chorus_disk_free_bytes", "Room on the disk of the log folder: on one machine, of everything")
 
 
 @dataclass
@@ -71,6 +75,9 @@ def _health(process: Process) -> web.Application:
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    _ready.set_function(lambda: process.not_ready() is None and not process.stopping.is_set())
+    if (folder := process.settings.log_dir) is not None:
+        _disk_free.set_function(lambda: shutil.disk_usage(folder).free)
     app = web.Application()
     app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     return app

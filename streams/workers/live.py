@@ -13,7 +13,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError, TryAgainError
 
-from infra import history, postgres
+from infra import growth, history, postgres
 from infra import redis as our_redis
 from infra.kafka import epoch_of, topic_ids
 from infra.keyring import Keyring
@@ -217,7 +217,10 @@ def main(env: Mapping[str, str]) -> None:
         async with (
             await postgres.connect(postgres_settings) as pool,
             our_redis.connect(redis_settings) as redis,
+            asyncio.TaskGroup() as background,
         ):
+            # Here, because no other process reaches all three.
+            watching = background.create_task(growth.watch(pool, kafka, redis))
             intake = Intake(
                 IntakeSettings(
                     topic=CONVERSATION_EVENTS.topic,
@@ -231,5 +234,6 @@ def main(env: Mapping[str, str]) -> None:
             )
             process.not_ready = intake.not_ready
             await intake.run(process.stopping)
+            watching.cancel()
 
     run_process("live", settings, work)

@@ -1,6 +1,5 @@
 """`chorus dlq`: what was put aside, why, and back to its topic."""
 
-from base64 import b64encode
 from collections import deque
 from dataclasses import asdict
 from datetime import datetime
@@ -26,6 +25,7 @@ from infra.operator.shown import (
     row,
     size,
     table,
+    text_or_base64,
     when,
 )
 from infra.operator.texts import shortened
@@ -165,15 +165,7 @@ def _as_json(letter: Letter) -> dict[str, object]:
         "at": moment(record.timestamp),
         "failure": asdict(letter.failed),
         "size": len(record.key or b"") + len(record.value or b""),
-        "key": _bytes(record.key),
-        "value": _bytes(record.value),
-        "headers": [[name, _bytes(value)] for name, value in own_headers(record.headers)],
+        "key": text_or_base64(record.key),
+        "value": text_or_base64(record.value),
+        "headers": [[name, text_or_base64(value)] for name, value in own_headers(record.headers)],
     }
-
-
-def _bytes(value: bytes | None) -> object:
-    """Text as text; what is none in base64, so that nothing is lost."""
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(value or b"").decode()}

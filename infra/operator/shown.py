@@ -2,6 +2,7 @@
 
 import sys
 import unicodedata
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,6 +89,14 @@ def readable(value: bytes | None, limit: int | None = None) -> str:
         return "none"
     text = safe(value.decode("utf-8", "backslashreplace"))
     return text if limit is None or len(text) <= limit else f"{text[:limit]}…"
+
+
+def text_or_base64(value: bytes | None) -> object:
+    """Bytes for JSON: text as text, and what is none as `{"base64": …}`, so that nothing is lost."""
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value or b"").decode()}
 
 
 def size(count: int) -> str:

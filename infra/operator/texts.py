@@ -14,8 +14,6 @@ Show = Callable[[str, str], str]
 
 _SEALED = re.compile(rb"1\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.([0-9A-Za-z_=-]+)")
 
-DELETED = "deleted"
-
 
 def with_texts(event: Any, show: Show) -> Any:
     """The event with every text of a person replaced by what `show` makes of it."""
@@ -61,22 +59,39 @@ def owners(event: Any) -> set[str]:
 
 def sealed(_thing_id: str, text: str) -> str:
     """That there is a text, and how long it is about: the sealed form is longer than what is in it."""
-    return f"sealed, {len(text)} bytes"
+    return f"<sealed, {len(text)} bytes>"
 
 
-def opener(keys: Mapping[str, DataKey | None]) -> Show:
-    """Opens texts with these keys, None where one was destroyed."""
+class Opener:
+    """Opens texts with these keys, None where one was destroyed.
 
-    def opened(thing_id: str, text: str) -> str:
+    `deleted` holds the ids of the things whose key is gone: their text is empty.
+    """
+
+    def __init__(self, keys: Mapping[str, DataKey | None]) -> None:
+        self._keys = keys
+        self.deleted: list[str] = []
+
+    def __call__(self, thing_id: str, text: str) -> str:
+        """The text; what cannot be opened stays sealed."""
         try:
-            key = keys[owner_of(text)]
-            return DELETED if key is None else key.unseal(thing_id, text)
-        except CannotUnseal as error:
-            return f"cannot be opened: {error}"
+            key = self._keys[owner_of(text)]
+            if key is not None:
+                return key.unseal(thing_id, text)
+        except CannotUnseal:
+            return text
+        self.deleted.append(thing_id)
+        return ""
 
-    return opened
+    def quoted(self, thing_id: str, text: str) -> str:
+        """The text for a person: in quotes, so that what only stands for a text is not taken for one."""
+        before = len(self.deleted)
+        plain = self(thing_id, text)
+        if len(self.deleted) > before:
+            return "<deleted>"
+        return "<does not open>" if plain == text else f'"{plain}"'
 
 
 def shortened(value: bytes) -> bytes:
     """A record's value with the long sealed forms cut down to what they are."""
-    return _SEALED.sub(lambda found: b"<sealed, %d bytes>" % len(found[0]), value)
+    return _SEALED.sub(lambda found: sealed("", found[0].decode()).encode(), value)

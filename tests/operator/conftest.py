@@ -2,19 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import pytest
+import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 from click.testing import CliRunner, Result
 
+from infra import postgres
 from infra.command import main
-from infra.kafka import end_offsets, read_partition
+from infra.kafka import Publisher, end_offsets, read_partition
+from infra.keyring import Keyring
 from infra.operator.reached import partitions_of
-from infra.settings import KafkaSettings
+from infra.settings import KafkaSettings, PostgresSettings, SealingSettings
+from schemas import events, ids
+from schemas.sealing import DataKey
+from schemas.topics import CONVERSATION_EVENTS
 from tests.running import Stack
 from tests.streams.conftest import make_topic  # noqa: F401 - a fixture
 
@@ -64,7 +71,29 @@ class Operator:
         ends = await end_offsets(kafka, topic, {p.partition for p in await partitions_of(kafka, topic)})
         return [record for p, end in sorted(ends.items()) async for record in read_partition(kafka, topic, p, 0, end)]
 
+    async def publish(self, *records: events.ConversationAdvanced) -> None:
+        """Write facts as the conversations processor does."""
+        publisher = Publisher(KafkaSettings(self.stack.kafka), "/test")
+        await publisher.start()
+        for record in records:
+            key = record.conversation_id
+            await publisher.publish(CONVERSATION_EVENTS, record, key=key, id=ids.fact_id(key, record.cause))
+        await publisher.stop()
+
 
 @pytest.fixture
 def operator(stack: Stack) -> Operator:
     return Operator(stack)
+
+
+@pytest_asyncio.fixture
+async def pool(stack: Stack) -> "AsyncIterator[asyncpg.Pool[asyncpg.Record]]":
+    async with await postgres.connect(PostgresSettings.from_env(stack.env)) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture
+async def key(stack: Stack, pool: "asyncpg.Pool[asyncpg.Record]") -> DataKey:
+    """A person's data key, stored as the accounts do."""
+    async with pool.acquire() as connection:
+        return await Keyring(pool, SealingSettings.from_env(stack.env)).create(connection, ids.new_id())

@@ -3,35 +3,31 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
-from infra import history, postgres
-from infra.kafka import Publisher
-from infra.keyring import Keyring
+from infra import history
 from infra.operator.compared import Difference, Told, differences
-from infra.settings import KafkaSettings, PostgresSettings, SealingSettings
 from schemas import events, ids
 from schemas.opened import Opened
 from schemas.sealing import DataKey
-from schemas.topics import CONVERSATION_EVENTS
 from tests.conftest import StartProcess
 from tests.operator.conftest import Operator
 from tests.projections.talk import Talk
-from tests.running import DEADLINE_S, Stack
+from tests.running import DEADLINE_S
 
 
 class Project:
     """A project whose conversations are in the log and, once `stored`, in the tables."""
 
-    def __init__(self, stack: Stack, pool: "asyncpg.Pool[asyncpg.Record]", key: DataKey, start: StartProcess) -> None:
+    def __init__(
+        self, operator: Operator, pool: "asyncpg.Pool[asyncpg.Record]", key: DataKey, start: StartProcess
+    ) -> None:
         self.id = ids.new_id()
         self.pool = pool
         self.key = key
-        self._kafka = KafkaSettings.from_env(stack.env)
+        self.publish = operator.publish
         self._start = start
         seed = int(os.environ.get("CHORUS_TEST_SEED") or random.randrange(2**32))
         print(f"seed {seed} (CHORUS_TEST_SEED)")
@@ -40,14 +36,6 @@ class Project:
 
     def talk(self) -> Talk:
         return Talk(self._random, self.key, project_id=self.id)
-
-    async def publish(self, *records: events.ConversationAdvanced) -> None:
-        publisher = Publisher(self._kafka, "/test")
-        await publisher.start()
-        for record in records:
-            key = record.conversation_id
-            await publisher.publish(CONVERSATION_EVENTS, record, key=key, id=ids.fact_id(key, record.cause))
-        await publisher.stop()
 
     async def go_on(self, count: int) -> None:
         for talk in self.talks:
@@ -66,12 +54,11 @@ class Project:
         return [await history.position(self.pool, talk.conversation_id) for talk in self.talks]
 
 
-@pytest_asyncio.fixture
-async def project(stack: Stack, start_process: StartProcess) -> AsyncIterator[Project]:
-    async with await postgres.connect(PostgresSettings.from_env(stack.env)) as pool:
-        async with pool.acquire() as connection:
-            key = await Keyring(pool, SealingSettings.from_env(stack.env)).create(connection, ids.new_id())
-        yield Project(stack, pool, key, start_process)
+@pytest.fixture
+def project(
+    operator: Operator, pool: "asyncpg.Pool[asyncpg.Record]", key: DataKey, start_process: StartProcess
+) -> Project:
+    return Project(operator, pool, key, start_process)
 
 
 async def test_it_finds_what_was_changed_and_nothing_else(project: Project, operator: Operator) -> None:

@@ -93,7 +93,7 @@ async def test_it_stands_still_before_the_record_that_is_one_too_many(
     processor = Gated()
     processor.gate.set()
     await on.send(*_unfit(5), Numbered(n=5))
-    async with on.intake(processor, breaker=BreakerLimits(consecutive=3), stall_s=1) as intake:
+    async with on.intake(processor, breaker=BreakerLimits(consecutive=3), stall_s=5) as intake:
         await until("it has stopped", lambda: intake.not_ready() is not None and intake.figures().breaker_open)
         reason = intake.not_ready()
         assert reason is not None
@@ -107,7 +107,7 @@ async def test_it_stands_still_before_the_record_that_is_one_too_many(
         intake.partitions_came()
         await until("it has its partitions back", lambda: len(processor.positions) == 2)
         await on.send(Numbered(n=6))
-        done, _ = await asyncio.wait({intake._failure}, timeout=3)  # the watchdog's time, three times over
+        done, _ = await asyncio.wait({intake._failure}, timeout=8)  # more than the watchdog's time
         assert not done
         assert intake.not_ready() == reason
         assert processor.done == []

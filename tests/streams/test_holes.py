@@ -118,6 +118,7 @@ class Ours:
             heartbeat_s=1.5,
             rebalance_timeout_s=10,
             commit_interval_s=0.5,
+            gather_s=0,
         )
 
         async def on_revoked(_partitions: set[TP]) -> None:
@@ -152,7 +153,7 @@ class Ours:
             self.tracker.finish(self.tickets[offset])
 
     def close(self) -> None:
-        self.consumer._thread.thread_loop.close()
+        """It has no loop of its own."""
 
 
 @pytest.fixture
@@ -335,7 +336,6 @@ async def _begin(processor: FailingByKey | FailingInBatches) -> tuple[Intake[Num
     broker = Broker()
     consumer = cast(Any, intake._app.consumer)
     _connect(consumer, broker)
-    consumer._thread.thread_loop.close()
 
     async def start_offsets() -> dict[int, int]:
         return {0: 10}

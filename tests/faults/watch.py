@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
 from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS, CONVERSATION_PARTITIONS
 from tests.faults.load import TOKEN_MS, TOKENS, Load
@@ -32,6 +34,7 @@ GROUPS: Final = {
 }
 """Each group, the topic that it reads, and the age from which on a record should have been processed, in seconds."""
 _TOPICS: Final = sorted({topic for topic, _ in GROUPS.values()})
+_PLACES: Final = [TopicPartition(topic, p) for topic in _TOPICS for p in range(CONVERSATION_PARTITIONS)]
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,15 @@ class Watch:
     def __init__(self, bootstrap: str, load: Load) -> None:
         self.seen: list[Seen] = []
         self._load = load
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 5_000, "log_level": 0})
+        self._bootstrap = bootstrap
+        self._clients: tuple[AIOKafkaConsumer, AIOKafkaAdminClient] | None = None
         self._past: deque[tuple[float, dict[str, dict[int, int]]]] = deque()
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
         self._looking.cancel()
         await asyncio.gather(self._looking, return_exceptions=True)
+        await self._forget()
 
     async def calm(self, for_s: float, within_s: float) -> bool:
         """Wait until all has been well for so long; false where that does not come in time."""
@@ -102,9 +107,12 @@ class Watch:
     async def _now(self) -> Seen:
         trouble = self._clients_trouble()
         try:
-            ends, done = await asyncio.to_thread(self._ask)
-        except KafkaException as error:
-            return Seen(time.monotonic(), trouble or f"Kafka: {error.args[0].name()}", {}, {})
+            async with asyncio.timeout(_ASK_S):
+                ends, done = await self._ask()
+        except (KafkaError, OSError, TimeoutError) as error:
+            # New clients: those that knew the broker before may ask on for what is gone.
+            await self._forget()
+            return Seen(time.monotonic(), trouble or f"Kafka does not say: {error!r}", {}, {})
         now = time.monotonic()
         self._past.append((now, ends))
         while len(self._past) > 2 and self._past[1][0] < now - 20:
@@ -133,23 +141,29 @@ class Watch:
             return f"{away} windows are away"
         return ""
 
-    def _ask(self) -> tuple[dict[str, dict[int, int]], dict[str, dict[int, int]]]:
-        where = {TopicPartition(t, p): OffsetSpec.latest() for t in _TOPICS for p in range(CONVERSATION_PARTITIONS)}
-        asked = self._admin.list_offsets(where, request_timeout=_ASK_S)
-        groups = {
-            group: self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group)], request_timeout=_ASK_S
-            )[group]
-            for group in GROUPS
-        }
+    async def _ask(self) -> tuple[dict[str, dict[int, int]], dict[str, dict[int, int]]]:
+        if self._clients is None:
+            consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+            self._clients = consumer, admin
+            await consumer.start()
+            await admin.start()
+        consumer, admin = self._clients
         ends: dict[str, dict[int, int]] = {topic: {} for topic in _TOPICS}
-        for place, answer in asked.items():
-            ends[place.topic][place.partition] = answer.result().offset
-        done = {}
-        for group, answer in groups.items():
-            found = [tp for tp in answer.result().topic_partitions if tp.topic == GROUPS[group][0]]
-            done[group] = {tp.partition: max(0, tp.offset) for tp in found}
+        for place, offset in (await consumer.end_offsets(_PLACES)).items():
+            ends[place.topic][place.partition] = offset
+        done: dict[str, dict[int, int]] = {}
+        for group, (topic, _) in GROUPS.items():
+            found = await admin.list_consumer_group_offsets(group)
+            done[group] = {tp.partition: max(0, at.offset) for tp, at in found.items() if tp.topic == topic}
         return ends, done
+
+    async def _forget(self) -> None:
+        if self._clients is None:
+            return
+        consumer, admin = self._clients
+        self._clients = None
+        await asyncio.wait([asyncio.ensure_future(consumer.stop()), asyncio.ensure_future(admin.close())], timeout=1)
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ NODE_PATH := $(shell $(NODE_IS_NEW) 2>/dev/null || echo $(CURDIR)/$(BIN):)
 WEB_SOURCES := $(shell find $(WEB) -type f -not -path '$(WEB)/node_modules/*' -not -path '$(WEB)/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test test-faults test-compose lint format bench browser clean-data
+.PHONY: help setup up down status test test-faults test-compose lint format bench soak browser clean-data
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,14 +30,14 @@ down: ## Stop it
 status: ## Say what runs
 	@$(BIN)/chorus status
 
-test: setup browser lint ## Prove it: every test but the one that needs a Docker engine
-	$(BIN)/python -m pytest tests --ignore=tests/compose
+test: setup browser lint ## Prove it: every test but the fault suite and the one that needs a Docker engine
+	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults
 
 # One seed makes the same people say the same; RANDOM_MINUTES draws faults for so long, instead of the suite.
 test-faults: setup ## Break everything while people talk, and look at what is left (RANDOM_MINUTES=n SEED=s REPORT=file.md)
 	$(if $(RANDOM_MINUTES),CHORUS_FAULT_RANDOM_MINUTES=$(RANDOM_MINUTES)) $(if $(SEED),CHORUS_FAULT_SEED=$(SEED)) \
 	  $(if $(REPORT),CHORUS_FAULT_REPORT=$(REPORT)) $(BIN)/python -m pytest \
-	  $(if $(RANDOM_MINUTES),tests/faults/test_random.py,tests/faults --ignore=tests/faults/test_killed_in_mid_answer.py)
+	  $(if $(RANDOM_MINUTES),tests/faults/test_random.py,tests/faults)
 
 test-compose: setup ## Bring everything up with `docker compose`, make one journey through it, take it down
 	$(BIN)/python -m pytest tests/compose
@@ -54,6 +54,9 @@ endif
 format: setup ## Rewrite the sources in the common style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+soak: setup ## Talk for MINUTES (10) at RATE (40) messages a second: does anything grow that should not?
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) --rate $(or $(RATE),40)
 
 bench: setup ## Measure, and print the figures of docs/performance.md
 	$(BIN)/python -m tests.benchmarks

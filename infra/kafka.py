@@ -182,6 +182,21 @@ def epoch_of(topic_id: str) -> str:
     return sha256(topic_id.encode()).hexdigest()[:8]
 
 
+def wanted_topics(settings: KafkaSettings) -> dict[str, tuple[int, dict[str, int]]]:
+    """Every topic that there is to be, dead letters too: its partitions, and its settings as Kafka names them."""
+    in_sync = max(1, settings.replication - 1)
+
+    def configured(retention_ms: int, most: int) -> dict[str, int]:
+        return {"retention.ms": retention_ms, "max.message.bytes": most, "min.insync.replicas": in_sync}
+
+    wanted: dict[str, tuple[int, dict[str, int]]] = {}
+    for topic in TOPICS:
+        wanted[topic.name] = (topic.partitions, configured(topic.retention_ms, MAX_RECORD_BYTES))
+        most = MAX_RECORD_BYTES + DEAD_LETTER_HEADER_BYTES
+        wanted[topic.dead_letters] = (topic.partitions, configured(DEAD_LETTER_RETENTION_MS, most))
+    return wanted
+
+
 def create_topics(settings: KafkaSettings) -> list[str]:
     """Make the topics that are missing, dead letters too; returns their names.
 
@@ -190,23 +205,14 @@ def create_topics(settings: KafkaSettings) -> list[str]:
     """
     client = admin(settings)
     there = set(client.list_topics(timeout=_ADMIN_TIMEOUT_S).topics)
-    wanted: dict[str, tuple[int, int, int]] = {}
-    for topic in TOPICS:
-        wanted[topic.name] = (topic.partitions, topic.retention_ms, MAX_RECORD_BYTES)
-        most = MAX_RECORD_BYTES + DEAD_LETTER_HEADER_BYTES
-        wanted[topic.dead_letters] = (topic.partitions, DEAD_LETTER_RETENTION_MS, most)
     missing = [
         NewTopic(
             name,
             num_partitions=partitions,
             replication_factor=settings.replication,
-            config={
-                "retention.ms": str(retention),
-                "max.message.bytes": str(most),
-                "min.insync.replicas": str(max(1, settings.replication - 1)),
-            },
+            config={setting: str(value) for setting, value in configured.items()},
         )
-        for name, (partitions, retention, most) in wanted.items()
+        for name, (partitions, configured) in wanted_topics(settings).items()
         if name not in there
     ]
     for future in (client.create_topics(missing) if missing else {}).values():

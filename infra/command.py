@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import json
 import os
 import signal
 import sys
@@ -11,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.shell_completion import get_completion_class
 from rich.console import Console
-from rich.table import Table
 
-from infra.settings import BadSetting, KafkaSettings, PostgresSettings
+from infra.settings import BadSetting, PostgresSettings
 from infra.stack import state as states
 from infra.stack.config import StackConfig
 from infra.stack.part import Part, StackError, Step
@@ -36,7 +35,7 @@ _data = click.option(
 
 _OPERATOR = {
     name: f"infra.operator.{name}"
-    for name in ("archive", "audit", "backup", "dlq", "growth", "lag", "replay", "restore", "tail")
+    for name in ("archive", "audit", "backup", "dlq", "growth", "lag", "replay", "restore", "status", "tail", "topics")
     if (Path(__file__).parent / "operator" / f"{name}.py").exists()
 }
 """Commands in modules of their own, loaded when they are asked for: their clients are slow to import."""
@@ -158,133 +157,12 @@ def down(data: Path) -> None:
     click.echo("Stopped.")
 
 
-@main.command()
-@_data
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def status(data: Path, as_json: bool) -> None:
-    """List each process: what it is, its pid, port and health address, and how it is. Exit code 1 where none runs."""
-    data = data.resolve()
-    state = states.read(data)
-    running = state is not None and states.is_held(data)
-    if as_json:
-        click.echo(json.dumps(_as_json(state) if state and running else {"running": False, "processes": []}, indent=2))
-    elif state and running:
-        _print(_as_table(state))
-    else:
-        click.echo("Chorus is not running.")
-    if not running:
-        sys.exit(1)
-
-
-def _print(table: Table) -> None:
-    # Where no terminal sets a width, nothing is cut off for a program that reads on.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def _as_json(state: states.StackState) -> dict[str, object]:
-    now = time.time()
-    return {
-        "running": True,
-        "ready": state.ready,
-        "pid": state.pid,
-        "url": state.url,
-        "ws_url": state.ws_url,
-        "uptime_s": round(now - state.started, 1),
-        "processes": [
-            {
-                "role": part.role,
-                "name": part.name,
-                "pid": part.pid,
-                "port": part.port or None,
-                "health": part.health,
-                "state": part.state,
-                "uptime_s": round(now - part.since, 1) if part.state == "ready" else 0.0,
-                "restarts": part.restarts,
-                "restarted_at": part.restarted_at,
-                "log": part.log,
-            }
-            for part in state.parts
-        ],
-    }
-
-
-def _as_table(state: states.StackState) -> Table:
-    title = f"Chorus at {state.url}, supervised by process {state.pid}"
-    table = Table("process", "state", "for", "pid", "port", "health", "restarts", title=title, box=None)
-    colours = {"ready": "green", "restarting": "red"}
-    for part in state.parts:
-        restarts = str(part.restarts)
-        if part.restarted_at:
-            restarts += f", last {time.strftime('%H:%M:%S', time.localtime(part.restarted_at))}"
-        table.add_row(
-            part.name,
-            f"[{colours.get(part.state, 'yellow')}]{part.state}[/]",
-            _duration(time.time() - part.since),
-            str(part.pid or ""),
-            str(part.port or ""),
-            part.health or "",
-            restarts,
-        )
-    return table
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
-
-
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("role", type=click.Choice(list(PACKAGE_OF)))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(role: str, arguments: tuple[str, ...]) -> None:
     """Run one process with settings from the environment, such as `chorus run api --routes auth,users`."""
     os.execv(sys.executable, [sys.executable, "-m", PACKAGE_OF[role], role, *arguments])
-
-
-@main.command()
-@click.option("--create", is_flag=True, help="Make those that are missing.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def topics(create: bool, as_json: bool) -> None:
-    """List the topics: who writes and reads them, and how they are kept."""
-    from schemas.topics import TOPICS
-
-    if create:
-        _create_topics()
-    if as_json:
-        shown = [
-            {
-                "name": t.name,
-                "key": t.key,
-                "owner": t.owner,
-                "writers": t.writers,
-                "readers": t.readers,
-                "partitions": t.partitions,
-                "retention_ms": t.retention_ms,
-                "dead_letters": t.dead_letters,
-            }
-            for t in TOPICS
-        ]
-        click.echo(json.dumps(shown, indent=2))
-    elif not create:
-        table = Table("topic", "key", "writers", "readers", "partitions", "kept", box=None)
-        for t in TOPICS:
-            kept = "for ever" if t.retention_ms < 0 else f"{t.retention_ms // 86_400_000} days"
-            table.add_row(t.name, t.key, ", ".join(t.writers), ", ".join(t.readers), str(t.partitions), kept)
-        _print(table)
-
-
-def _create_topics() -> None:
-    from confluent_kafka import KafkaException
-
-    from infra.kafka import create_topics
-
-    settings = KafkaSettings.from_env(os.environ)
-    try:
-        made = create_topics(settings)
-    except KafkaException as error:
-        raise click.ClickException(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from error
-    click.echo(f"Made {', '.join(made)}." if made else "All topics are there.", err=True)
 
 
 @main.command()
@@ -304,6 +182,15 @@ def migrate(check: bool) -> None:
     click.echo(f"The database is at {current or 'nothing'}, this code at {newest}.")
     if current != newest:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete this command's words: eval "$(chorus completion bash)" in ~/.bashrc does."""
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(main, {}, "chorus", "_CHORUS_COMPLETE").source())
 
 
 if __name__ == "__main__":

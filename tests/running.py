@@ -233,7 +233,7 @@ class Chorus:
 
     def status(self) -> dict[str, Any]:
         """What `chorus status --json` prints."""
-        shown: dict[str, Any] = json.loads(self.run("status", "--json", check=False).stdout)
+        shown: dict[str, Any] = json.loads(self.run("status", "--json", "--quick", check=False).stdout)
         return shown
 
     @property

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, NoReturn, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ import asyncpg
 import click
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from confluent_kafka import KafkaException
 
@@ -69,7 +69,13 @@ class Time(click.ParamType):
 
 
 def _away(settings: KafkaSettings, error: BaseException) -> NoReturn:
-    why = error.args[0].str() if isinstance(error, KafkaException) else str(error) or type(error).__name__
+    match error:
+        case KafkaConnectionError():
+            why = "nobody listens there"
+        case KafkaException():
+            why = error.args[0].str()
+        case _:
+            why = str(error) or type(error).__name__
     raise CannotBeDone(
         f"Kafka at {settings.bootstrap} does not answer ({why}): is it running, and does CHORUS_KAFKA name it?"
     ) from error
@@ -142,6 +148,19 @@ async def whole(reader: AIOKafkaConsumer, where: list[TopicPartition]) -> dict[T
     """All that is there now, of each partition."""
     firsts, ends = await reader.beginning_offsets(where), await reader.end_offsets(where)
     return {p: (firsts[p], ends[p]) for p in where}
+
+
+async def since(settings: KafkaSettings, suffix: str, age: timedelta) -> int:
+    """How many records all topics whose names end so got within this time."""
+    there = await partitions(settings)
+    where = [TopicPartition(name, p) for name, count in there.items() if name.endswith(suffix) for p in range(count)]
+    if not where:
+        return 0
+    at_ms = int((datetime.now(UTC) - age).timestamp() * 1000)
+    async with consumer(settings) as reader:
+        found = await reader.offsets_for_times(dict.fromkeys(where, at_ms))
+        ends = await reader.end_offsets([p for p in where if found.get(p) is not None])
+    return sum(end - found[p].offset for p, end in ends.items())
 
 
 async def records(reader: AIOKafkaConsumer, spans: Spans) -> AsyncGenerator[Record, None]:

@@ -26,7 +26,8 @@ def talk(key: DataKey) -> Talk:
 
 
 async def test_a_conversation_is_seen_as_it_happened(operator: Operator, talk: Talk) -> None:
-    """Fact by fact with the state after each, which is the fold of the facts; what is odd is said; texts stay sealed."""
+    """Fact by fact with the state after each, which is the fold of the facts; what is odd is said; texts stay
+    sealed."""
     records = talk.go_on(25)
     await operator.publish(*records[:10], records[4], *records[12:])
     lines = await operator.lines("tail", TOPIC, "--key", talk.conversation_id)

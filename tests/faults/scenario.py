@@ -133,13 +133,14 @@ async def play(
         await load.begin()
         async with watching(stack.bootstrap, load) as watch:
             scene = Scene(stack, load, watch, settings, random.Random(settings.seed))
-            if not await watch.calm(WARM_S + LATE_S, FINISH_S):
+            if await watch.calm(WARM_S + LATE_S, FINISH_S):
+                await fault(scene)
+                ended_at = scene.ended_at or time.monotonic()
+                if not await watch.calm(CALM_S, FINISH_S):
+                    scene.problems.append(f"not well {FINISH_S:.0f} s after the fault: {watch.seen[-1].trouble}")
+                outcome.recovery_s = round(watch.recovered_after(ended_at), 1)
+            else:
                 scene.problems.append(f"not well before the fault: {watch.seen[-1].trouble}")
-            await fault(scene)
-            ended_at = scene.ended_at or time.monotonic()
-            if not await watch.calm(CALM_S, FINISH_S):
-                scene.problems.append(f"not well {FINISH_S:.0f} s after the fault: {watch.seen[-1].trouble}")
-            outcome.recovery_s = round(watch.recovered_after(ended_at), 1)
             if not await load.rest(FINISH_S):
                 scene.problems.append("some messages are not acknowledged")
             found = await _look(stack, load, direct, since, agent_may_fail)
@@ -161,7 +162,8 @@ async def play(
     outcome.restarts = {part: n - restarts[part] for part, n in stack.restarts().items() if n > restarts[part]}
     outcome.problems = scene.problems + found.all()
     outcome.note = "; ".join(scene.notes)
-    outcome.met = not outcome.problems and (line_s is None or outcome.recovery_s <= line_s)
+    in_time = outcome.recovery_s is not None and (line_s is None or outcome.recovery_s <= line_s)
+    outcome.met = not outcome.problems and in_time
     return outcome
 
 

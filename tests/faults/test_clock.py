@@ -45,7 +45,7 @@ async def test_clock(play: Play, shifted: Path, seconds: int) -> None:
                 env.update(moved)
             try:
                 await restart(scene, role)
-                await scene.lasts(10, at_least=4)
+                await scene.lasts(5, at_least=3)
             finally:
                 for env in settings:
                     for name in moved:

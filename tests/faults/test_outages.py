@@ -91,7 +91,7 @@ async def test_postgres_frozen(play: Play) -> None:
 
 async def test_agent_away(play: Play) -> None:
     """The agent is gone: its runs end as failed, each once, and people talk on."""
-    await play("agent away, 60 s", lambda scene: away(scene, "agent", 60), agent_may_fail=True, line_s=RETURN_LINE_S)
+    await play("agent away, 30 s", lambda scene: away(scene, "agent", 30), agent_may_fail=True, line_s=RETURN_LINE_S)
 
 
 async def test_agent_slow(play: Play) -> None:
@@ -100,10 +100,10 @@ async def test_agent_slow(play: Play) -> None:
     async def fault(scene: Scene) -> None:
         async with healed(scene):
             scene.stack.proxies["agent"].delay_s = 3.0
-            await scene.lasts(60)
+            await scene.lasts(30)
         scene.ended_at = time.monotonic()
 
-    await play("agent slow by 6 s, 60 s", fault, line_s=RETURN_LINE_S)
+    await play("agent slow by 6 s, 30 s", fault, line_s=RETURN_LINE_S)
 
 
 async def test_agent_breaks_off(play: Play) -> None:

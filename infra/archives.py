@@ -69,7 +69,7 @@ async def topic_id(kafka: KafkaSettings) -> str:
 async def segments(objects: Objects, topic_id: str) -> dict[int, list[Segment]]:
     """All segments of a topic's archive, by partition."""
     found: dict[int, list[Segment]] = defaultdict(list)
-    async for stored in objects.list(_folder(topic_id)):
+    for stored in await objects.list(_folder(topic_id)):
         if segment := Segment.named(stored.path, stored.size):
             found[segment.partition].append(segment)
     return dict(found)
@@ -201,7 +201,7 @@ async def read_log(
 
 async def topics_in(objects: Objects) -> list[str]:
     """The ids of the topics that have an archive here."""
-    found = {stored.path.split("/")[1].translate(_FROM_NAME) async for stored in objects.list(FOLDER)}
+    found = {stored.path.split("/")[1].translate(_FROM_NAME) for stored in await objects.list(FOLDER)}
     return sorted(found)
 
 

@@ -114,7 +114,7 @@ async def find(objects: Objects, backup_id: str) -> Manifest:
 
 async def names(objects: Objects) -> list[str]:
     """The backups that are whole, oldest first."""
-    paths = [stored.path.split("/") async for stored in objects.list(FOLDER)]
+    paths = [stored.path.split("/") for stored in await objects.list(FOLDER)]
     return sorted(path[1] for path in paths if path[2:] == ["manifest.json"])
 
 
@@ -131,7 +131,7 @@ async def prune(objects: Objects, keep: int, now: datetime) -> list[str]:
     whole = await names(objects)
     kept = set(whole[-keep:])
     found: dict[str, list[str]] = {}
-    async for stored in objects.list(FOLDER):
+    for stored in await objects.list(FOLDER):
         name = stored.path.split("/")[1]
         if name in whole or stored.modified < now - _LEFT_BEHIND:
             found.setdefault(name, []).append(stored.path)
@@ -156,4 +156,4 @@ async def note_destroyed(objects: Objects, database: "asyncpg.Connection[asyncpg
 
 async def destroyed(objects: Objects) -> list[str]:
     """The ids of the people whose data keys were destroyed."""
-    return [stored.path.rpartition("/")[2] async for stored in objects.list(_DESTROYED)]
+    return [stored.path.rpartition("/")[2] for stored in await objects.list(_DESTROYED)]

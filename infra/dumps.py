@@ -102,7 +102,7 @@ async def dump(
     size = 0
 
     async def flush() -> None:
-        content = await asyncio.to_thread(gzip.compress, bytes(waiting), 6, mtime=0)
+        content = await asyncio.to_thread(gzip.compress, bytes(waiting), 1, mtime=0)
         part = Part(f"{folder}/{name}/{len(parts):06}.gz", sha256(content).hexdigest())
         waiting.clear()
         await objects.put(part.path, content)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +47,9 @@ class Stored:
 class Objects:
     """Objects by path. A written object is there whole or not at all, whatever ends the writer.
 
+    Calls run in threads: obstore's own coroutines are answered by threads of Rust, and one that is just answering when
+    the interpreter ends takes the process down (SIGABRT) after all was well.
+
     Raises:
         BadSetting: the place cannot be one.
     """
@@ -59,7 +62,7 @@ class Objects:
                 self._store: ObjectStore = from_url(settings.place)
             else:
                 self._folder = Path(settings.place).resolve()
-                self._store = LocalStore(self._folder, mkdir=True)
+                self._store = LocalStore(self._folder, mkdir=True, automatic_cleanup=True)
         except (*_FAILURES, ValueError) as error:
             raise BadSetting(f"CHORUS_OBJECTS is {settings.place!r}: {_first_line(error)}") from error
 
@@ -70,7 +73,7 @@ class Objects:
             ObjectsError: it is not known to be kept.
         """
         try:
-            await self._store.put_async(path, content)
+            await asyncio.to_thread(self._store.put, path, content)
             if self._folder is not None:
                 await asyncio.to_thread(_settle, self._folder / path)
         except _FAILURES as error:
@@ -84,24 +87,23 @@ class Objects:
             ObjectsError: it cannot be read.
         """
         try:
-            return bytes(await (await self._store.get_async(path)).bytes_async())
+            return await asyncio.to_thread(lambda: bytes(self._store.get(path).bytes()))
         except FileNotFoundError as error:
             raise Missing(f"{path} is not in {self.place}.") from error
         except _FAILURES as error:
             raise self._error("cannot read", path, error) from error
 
-    async def list(self, prefix: str) -> AsyncIterator[Stored]:
+    async def list(self, prefix: str) -> list[Stored]:
         """The objects below a folder.
 
         Raises:
             ObjectsError: they cannot be listed.
         """
         try:
-            async for chunk in self._store.list(prefix):
-                for found in chunk:
-                    yield Stored(found["path"], found["size"], found["last_modified"])
+            found = await asyncio.to_thread(lambda: [one for chunk in self._store.list(prefix) for one in chunk])
         except _FAILURES as error:
             raise self._error("cannot list", prefix, error) from error
+        return [Stored(one["path"], one["size"], one["last_modified"]) for one in found]
 
     async def delete(self, paths: Sequence[str]) -> None:
         """Remove objects; those that are not there are no error.
@@ -111,7 +113,7 @@ class Objects:
         """
         for path in paths:
             try:
-                await self._store.delete_async(path)
+                await asyncio.to_thread(self._store.delete, path)
             except FileNotFoundError:
                 pass
             except _FAILURES as error:

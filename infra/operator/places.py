@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+import click
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
+from redis.exceptions import RedisError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from infra.archives import LogGone
@@ -95,6 +97,10 @@ class Places:
             raise CannotBeDone(f"Kafka at {self.kafka.bootstrap}: {error}") from error
         except (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError) as error:
             raise CannotBeDone(f"PostgreSQL refuses ({error}): look at CHORUS_DATABASE_URL.") from error
+        except RedisError as error:
+            raise CannotBeDone(f"Redis does not answer: {error}") from error
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(130) from None
         except AWAY as error:
             raise CannotBeDone(f"The database does not answer: {error}") from error
 

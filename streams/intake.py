@@ -276,8 +276,8 @@ class Intake(Generic[E]):
         if self._tracker.partitions:
             self._fail(RuntimeError("a rebalance brought partitions before it had taken the others"))
             return
-        self._work = self._new_work()
-        self._work.start(self._prepare(), self._open.set)
+        self._work = work = self._new_work()
+        work.start(self._prepare(), partial(self._prepared, work))
 
     async def partitions_go(self) -> None:
         """A rebalance has begun: end what is running, in bounded time."""
@@ -288,6 +288,10 @@ class Intake(Generic[E]):
         self._tracker.open(positions)
         if positions:
             await self._processor.assigned(positions)
+
+    def _prepared(self, work: Work[_Item[E]]) -> None:
+        if not work.closed:  # else the next rebalance has begun, and what comes waits for what it will prepare
+            self._open.set()
 
     async def _close(self, drain_s: float) -> None:
         self._open.clear()

@@ -23,6 +23,9 @@ class WorkIgnoredCancel(RuntimeError):
 class Work(ABC, Generic[T]):
     """Takes items, runs them, and says how each has ended.
 
+    Attributes:
+        closed: nothing more is started; what was running is, or has been, drained.
+
     Args:
         finished: hears of each item that ended well.
         failed: hears what any other one raised. Nothing is swallowed, and nothing is tried again here.
@@ -32,7 +35,7 @@ class Work(ABC, Generic[T]):
         self._finished = finished
         self._failed = failed
         self._running: dict[asyncio.Future[None], float] = {}
-        self._closed = False
+        self.closed = False
 
     @abstractmethod
     def put(self, key: bytes, item: T) -> None:
@@ -47,7 +50,7 @@ class Work(ABC, Generic[T]):
     def _settle(self, ended: Callable[[], None], task: asyncio.Future[None]) -> None:
         del self._running[task]
         if task.cancelled():
-            if not self._closed:  # by whom? Not by us: its record would stay unfinished for good.
+            if not self.closed:  # by whom? Not by us: its record would stay unfinished for good.
                 self._failed(RuntimeError("a processor was cancelled from within"))
         elif (error := task.exception()) is not None:
             self._failed(error)
@@ -71,7 +74,7 @@ class Work(ABC, Generic[T]):
         Raises:
             WorkIgnoredCancel: something did not end when it was cancelled.
         """
-        self._closed = True
+        self.closed = True
         if self._running and within_s > 0:
             await asyncio.wait(self._running, timeout=within_s)
         if self._running:
@@ -101,7 +104,7 @@ class KeyedWork(Work[T]):
         self._start_more()
 
     def _start_more(self) -> None:
-        while not self._closed and (taken := self._lanes.start()) is not None:
+        while not self.closed and (taken := self._lanes.start()) is not None:
             key, item = taken
             self.start(self._run(item), partial(self._ended, key, item))
 
@@ -139,7 +142,7 @@ class BatchWork(Work[T]):
         self._start_or_wait()
 
     def _start_or_wait(self) -> None:
-        if self._closed or self._running or not self._waiting:
+        if self.closed or self._running or not self._waiting:
             return
         if len(self._waiting) >= self._size or self._within_s == 0:
             self._start_batch()
@@ -150,7 +153,7 @@ class BatchWork(Work[T]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._closed:
+        if not self.closed:
             batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
             self.start(self._run(batch), partial(self._ended, batch))
 

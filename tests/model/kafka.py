@@ -176,13 +176,16 @@ class Producer(Place):
 
     def __init__(self, **_: object) -> None:
         super().__init__()
+        self._unanswered: dict[object, asyncio.Future[RecordMetadata]] = {}
+        """The last record of each partition."""
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
     async def flush(self) -> None:
-        await self.loop.post(lambda: None)
+        if self._unanswered:
+            await asyncio.wait(self._unanswered.values())
 
     async def send(
         self, topic: str, value: bytes, key: bytes, headers: Iterable[tuple[str, bytes]]
@@ -192,7 +195,10 @@ class Producer(Place):
             where = TopicPartition(topic, stored.partition)
             return RecordMetadata(topic, stored.partition, where, stored.offset, stored.timestamp, 0, 0)
 
-        return self.loop.post(write)
+        # Each partition has its leader, and what goes to one says nothing of what goes to another.
+        way = (topic, partition_of(key.decode(), CONVERSATION_PARTITIONS))
+        self._unanswered[way] = report = self.loop.post(write, way)
+        return report
 
     async def send_and_wait(
         self, topic: str, value: bytes, key: bytes, headers: Iterable[tuple[str, bytes]]

@@ -34,7 +34,7 @@ class Loop(asyncio.AbstractEventLoop):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ready: deque[asyncio.Handle] = deque()
-        self._network: deque[Callable[[], None]] = deque()
+        self._network: list[tuple[object, Callable[[], None]]] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._count = 0
         self._failed: BaseException | None = None
@@ -42,11 +42,16 @@ class Loop(asyncio.AbstractEventLoop):
 
     # -- turning --
 
-    def turn(self, *, network_first: bool = False) -> bool:
-        """Run one callback; says whether there was one."""
+    def turn(self, *, network_first: bool = False, overtaking: bool = False) -> bool:
+        """Run one callback; says whether there was one.
+
+        Args:
+            network_first: rather something on the network than what the process could do by itself.
+            overtaking: what goes another way passes what is longest on the network.
+        """
         self._fire()
         if self._network and (network_first or not self._ready):
-            self._run(self._network.popleft())
+            self._run(self._network.pop(self._passing() if overtaking else 0)[1])
         elif self._ready:
             handle = self._ready.popleft()
             if not handle.cancelled():
@@ -56,6 +61,9 @@ class Loop(asyncio.AbstractEventLoop):
         if self._failed is not None and not self.dead:
             raise self._failed
         return True
+
+    def _passing(self) -> int:
+        return next((n for n, (way, _) in enumerate(self._network) if way != self._network[0][0]), 0)
 
     def next_timer(self) -> float | None:
         """When the next timer is due."""
@@ -93,8 +101,8 @@ class Loop(asyncio.AbstractEventLoop):
 
     # -- the world --
 
-    def post(self, act: Callable[[], T]) -> "asyncio.Future[T]":
-        """Have something done out there; things are done in the order in which they were posted."""
+    def post(self, act: Callable[[], T], way: object = None) -> "asyncio.Future[T]":
+        """Have something done out there. What goes the same way is done in the order in which it was posted."""
         if self.dead:
             raise Gone
         answer: asyncio.Future[T] = self.create_future()
@@ -106,17 +114,17 @@ class Loop(asyncio.AbstractEventLoop):
                 raise  # a promise is broken: that is for the test, not for the process
             except Exception as error:
                 failure = error
-                self._network.append(lambda: answer.done() or answer.set_exception(failure))
+                self._network.append((way, lambda: answer.done() or answer.set_exception(failure)))
             else:
-                self._network.append(lambda: answer.done() or answer.set_result(result))
+                self._network.append((way, lambda: answer.done() or answer.set_result(result)))
 
-        self._network.append(there)
+        self._network.append((way, there))
         return answer
 
     def hear(self, news: Callable[[], None]) -> None:
         """Something comes in from outside, behind what is on its way already."""
         if not self.dead:
-            self._network.append(news)
+            self._network.append((None, news))
 
     # -- what asyncio asks of a loop --
 

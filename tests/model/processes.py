@@ -263,12 +263,12 @@ class Process:
     def alive(self) -> bool:
         return not self.loop.dead
 
-    def turn(self, *, network_first: bool = False) -> bool:
+    def turn(self, *, network_first: bool = False, overtaking: bool = False) -> bool:
         """One callback; says whether there was one."""
         if self.paused or not self.alive:
             return False
         try:
-            turned = self.loop.turn(network_first=network_first)
+            turned = self.loop.turn(network_first=network_first, overtaking=overtaking)
         except Left:
             self.kill()
             return True

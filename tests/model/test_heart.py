@@ -199,12 +199,12 @@ class Heart(RuleBasedStateMachine):
 
     # -- workers --
 
-    @rule(slot=slots, turns=turns, network_first=st.booleans())
-    def go_on(self, slot: tuple[str, int], turns: int, network_first: bool) -> None:
+    @rule(slot=slots, turns=turns, network_first=st.booleans(), overtaking=st.booleans())
+    def go_on(self, slot: tuple[str, int], turns: int, network_first: bool, overtaking: bool) -> None:
         """A process does so much, and no more."""
         process = self.processes[slot]
         for _ in range(turns):
-            if not process.turn(network_first=network_first):
+            if not process.turn(network_first=network_first, overtaking=overtaking):
                 break
 
     def _stir(self, turns: int) -> None:
@@ -223,10 +223,10 @@ class Heart(RuleBasedStateMachine):
             process.loop.hear(app.commit_soon)
         self._stir(then)
 
-    @rule(slot=slots, turns=turns)
-    def die(self, slot: tuple[str, int], turns: int) -> None:
+    @rule(slot=slots, turns=turns, overtaking=st.booleans())
+    def die(self, slot: tuple[str, int], turns: int, overtaking: bool) -> None:
         """kill -9, after so many steps."""
-        self.go_on(slot, turns, False)
+        self.go_on(slot, turns, network_first=False, overtaking=overtaking)
         self.processes[slot].kill()
         event(f"{slot[0]} killed")
 

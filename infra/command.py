@@ -13,6 +13,7 @@ import click
 from click.shell_completion import get_completion_class
 from rich.console import Console
 
+from infra.operator.shown import CannotBeDone
 from infra.settings import BadSetting, PostgresSettings
 from infra.stack import state as states
 from infra.stack.config import StackConfig
@@ -50,6 +51,12 @@ class _Commands(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = importlib.import_module(_OPERATOR[cmd_name]).command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BadSetting as error:
+            raise CannotBeDone(f"{error}.") from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

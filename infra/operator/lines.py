@@ -41,7 +41,8 @@ def said(event: Any) -> str:
         case events.RunStartedReport():
             return f"run {short_id(event.run_id)}, attempt {event.attempt}"
         case events.RunEndedReport():
-            return f"run {short_id(event.run_id)}, attempt {event.attempt}: {_end(event)}, {event.content}"
+            text = f", {event.content}" if event.content else ""
+            return f"run {short_id(event.run_id)}, attempt {event.attempt}: {_end(event)}{text}"
         case events.AnswerRequested():
             return f"run {short_id(event.run_id)} with {len(event.context)} messages of context"
         case events.CancelRequested():
@@ -84,9 +85,11 @@ def _fact(it: events.AnyFact) -> str:
 
 
 def _changes(it: Any) -> str:
-    named = {"title": "title", "archived": "archived", "agent_id": "agent"}
-    changed = ((name, getattr(it, field, UNSET)) for field, name in named.items())
-    told = [f"{name} {value}" for name, value in changed if value is not UNSET and value is not None]
+    told = []
+    for name in ("title", "archived", "agent_id"):
+        to = getattr(it, name, UNSET)
+        if to is not UNSET and to is not None:
+            told.append(f"agent {short_id(to)}" if name == "agent_id" else f"{name} {to}")
     return f": {', '.join(told)}" if told else ""
 
 

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException
 from infra import postgres
 from infra.operator.shown import CannotBeDone
 from infra.operator.times import BadTime, moment_of
-from infra.settings import BadSetting, KafkaSettings, PostgresSettings
+from infra.settings import KafkaSettings, PostgresSettings
 
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -39,17 +39,11 @@ _ASK_MS = 500
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's work.
-
-    Raises:
-        CannotBeDone: a setting cannot be used.
-    """
+    """Run a command's work."""
     # What matters comes back as an exception, and is said once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(work)
-    except BadSetting as error:
-        raise CannotBeDone(f"{error}.") from error
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
 

@@ -22,7 +22,7 @@ def with_texts(event: Any, show: Show) -> Any:
             return replace(event, facts=[_fact(event.conversation_id, fact, show) for fact in event.facts])
         case events.SendMessage():
             return replace(event, content=show(event.message_id, event.content))
-        case events.RunEndedReport():
+        case events.RunEndedReport() if event.content:
             return replace(event, content=show(ids.answer_id(event.run_id), event.content))
         case events.CreateConversation() | events.UpdateConversation() if event.title:
             return replace(event, title=show(event.conversation_id, event.title))

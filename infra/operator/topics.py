@@ -16,7 +16,7 @@ from rich.text import Text
 from infra.kafka import admin, create_topics, wanted_topics
 from infra.operator import local, reached
 from infra.operator.shown import CannotBeDone, console, data_option, json_option, note, print_json, row, table
-from infra.settings import BadSetting, KafkaSettings
+from infra.settings import KafkaSettings
 from schemas.topics import TOPICS
 
 _ANSWER_S = 10.0
@@ -67,10 +67,7 @@ def command(create: bool, data: Path, as_json: bool) -> None:
 
     Exit code 0 where all are as they are to be, 1 where some are not, 2 where Kafka does not answer.
     """
-    try:
-        settings = KafkaSettings.from_env(local.environment(data))
-    except BadSetting as error:
-        raise CannotBeDone(f"{error}.") from error
+    settings = KafkaSettings.from_env(local.environment(data))
     if create:
         with reached.kafka(settings):
             made = create_topics(settings)

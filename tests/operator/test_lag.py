@@ -71,7 +71,8 @@ async def test_groups_that_live_and_the_sink_in_postgresql(operator: Operator, s
 
 
 async def test_what_cannot_be_found_out_is_said(operator: Operator) -> None:
-    """An unknown group and a broker that is away: a sentence, exit code 2."""
+    """An unknown group, a broker that is away, a setting that is none: a sentence, exit code 2."""
+    assert "give a whole number" in await operator.refused("lag", CHORUS_KAFKA_REPLICATION="many")
     assert "no consumer group 'nobody'" in await operator.refused("lag", "--group", "nobody")
     assert "Kafka at 127.0.0.1:1" in await operator.refused("lag", CHORUS_KAFKA="127.0.0.1:1")
 

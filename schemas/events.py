@@ -384,6 +384,13 @@ def decode_advanced(value: bytes) -> ConversationAdvanced:
     Raises:
         msgspec.DecodeError: not JSON, or not of this shape.
     """
+    try:
+        return _read_advanced(value)
+    except UnicodeDecodeError as error:  # msgspec's own word for text that is no UTF-8
+        raise msgspec.DecodeError(str(error)) from error
+
+
+def _read_advanced(value: bytes) -> ConversationAdvanced:
     wire: KnownAdvanced | _AdvancedWire
     try:
         wire = _advanced_known.decode(value)

@@ -119,7 +119,7 @@ class HistorySink:
             batch: list[Read] = []
             async for record in read_partition(self._kafka, CONVERSATION_EVENTS.topic, partition, start, end):
                 try:
-                    event = events.decode_advanced(record.value)
+                    event = events.decode_advanced(record.value or b"")
                 except msgspec.DecodeError as error:  # the intake has put it aside when it came
                     log.warning(
                         "unreadable record skipped", partition=partition, offset=record.offset, error=str(error)

@@ -126,7 +126,7 @@ def _requested_ms(record: "ConsumerRecord[bytes, bytes]") -> int:
     """When the run of this request was first requested; for any other record its own time."""
     try:
         request = msgspec.json.decode(record.value or b"", type=AnswerRequested)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return int(record.timestamp)
     return int(request.requested_at.timestamp() * 1000)
 
@@ -138,7 +138,7 @@ def _note(record: "ConsumerRecord[bytes, bytes]", memory: Memory) -> None:
         return
     try:
         ids = _ids(record.value or b"")
-    except msgspec.DecodeError:  # whoever reads this topic as its own puts such a record aside
+    except (msgspec.DecodeError, UnicodeDecodeError):  # whoever reads this topic as its own puts such a record aside
         return
     if report is None:
         memory.note_cancel(ids.run_id, record.timestamp)

@@ -263,7 +263,7 @@ class Replies:
         """A request that nobody can handle ends its run, where it says which, so that no conversation stays busy."""
         try:
             ids = _ids(record.value or b"")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return
         known = self._memories[record.partition].known(ids.run_id)
         if known.end is not None:

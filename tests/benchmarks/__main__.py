@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, each against a fresh stack in a temporary folder, one after the other.
 
-python -m tests.benchmarks [latency|connections|replies|history|live]…
+python -m tests.benchmarks [latency|connections|replies|history|replay|live]…
 """
 
 import asyncio
@@ -34,14 +34,14 @@ def infrastructure() -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def everything() -> Iterator[dict[str, str]]:
-    """All of Chorus with two gateways and the scripted agent; its settings."""
+def everything(**settings: str) -> Iterator[dict[str, str]]:
+    """All of Chorus with two gateways and the scripted agent; its settings, and these on top."""
     port = free_port()
     agent = subprocess.Popen([sys.executable, "-m", "agents", "scripted", "--port", str(port)], cwd=ROOT)
     try:
         eventually("the scripted agent is ready", lambda: answers_200(f"http://127.0.0.1:{port}/health"))
         with tempfile.TemporaryDirectory(prefix="chorus-bench-") as folder:
-            env = own_settings() | port_settings() | {"CHORUS_DATA": f"{folder}/data"}
+            env = own_settings() | port_settings() | {"CHORUS_DATA": f"{folder}/data"} | settings
             options = ["--agent", f"http://127.0.0.1:{port}/v1", "--model", "scripted", "--gateways", "2"]
             with up(env, *options):
                 yield env
@@ -75,6 +75,7 @@ SCENARIOS: dict[str, Callable[[], None]] = {
     "connections": _module("connections", "--count", "10000"),
     "replies": _module("replies_throughput", "--rate", "100", "--seconds", "20"),
     "history": _module("history_sink", "--facts", "100000"),
+    "replay": _module("replay", "--facts", "1000000"),
     "live": _module("live_window", "--records", "20000"),
 }
 

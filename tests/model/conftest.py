@@ -1,4 +1,4 @@
-"""`pytest tests/model --hypothesis-profile=long`: half an hour of stories instead of half a minute."""
+"""`pytest tests/model --hypothesis-profile=long`: stories for ten minutes and more, instead of ten seconds."""
 
 from hypothesis import HealthCheck, settings
 

@@ -1,14 +1,15 @@
 """Whatever people do, and wherever the workers die, stand still or meet each other, one story comes out of it.
 
 The real workers run here, on doubles of Kafka, PostgreSQL and Redis that lose nothing and forget nothing, one callback
-at a time. `make test` plays a few hundred stories; `pytest tests/model --hypothesis-profile=long` plays many.
+at a time. `make test` plays some stories; `pytest tests/model --hypothesis-profile=long` plays thousands.
 """
 
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 import structlog
-from hypothesis import HealthCheck, event, settings
+from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -39,6 +40,8 @@ PARTITIONS = {partition_of(c, CONVERSATION_PARTITIONS) for c in CONVERSATIONS}
 SLOTS = [(role, n) for role, count in {"conversations": 2, "replies": 2, "history": 1}.items() for n in range(count)]
 EXPIRES_S = 6.0
 """A member that is not heard of for so long is expelled from its group."""
+REVOKED_S = 0.6
+"""What others need to let go of what they hold, when a rebalance begins."""
 
 conversations = st.sampled_from(CONVERSATIONS)
 people = st.sampled_from(PEOPLE)
@@ -253,6 +256,21 @@ class Heart(RuleBasedStateMachine):
             app.group.expel(app)
             event(f"{slot[0]} expelled")
 
+    @rule(slot=slots, before=turns, after=turns)
+    def is_replaced_unawares(self, slot: tuple[str, int], before: int, after: int) -> None:
+        """It stands still in the middle of something, others take its place, and it goes on where it was."""
+        process = self.processes[slot]
+        self.go_on(slot, before, network_first=False, overtaking=False)
+        self.stand_still(slot)
+        self.is_missed(slot)
+        for other in self.processes.values():
+            other.hear_news()
+        self._run()
+        self._wait(REVOKED_S)
+        self._run()
+        process.paused = False
+        self.go_on(slot, after, network_first=False, overtaking=False)
+
     @rule(slot=slots)
     def wake(self, slot: tuple[str, int]) -> None:
         self.processes[slot].paused = False
@@ -353,15 +371,9 @@ class Heart(RuleBasedStateMachine):
         return done and not any(story.line for story in self.promises.stories.values())
 
 
-TestHeart = Heart.TestCase
+TestHeart = pytest.mark.timeout(900)(Heart.TestCase)  # a story that fails is told again and again, ever shorter
 TestHeart.settings = (
-    settings(
-        max_examples=60,
-        stateful_step_count=40,
-        deadline=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    settings(settings.get_profile("long"), max_examples=120, stateful_step_count=50)
     if settings.get_current_profile_name() == "default"
     else settings()
 )

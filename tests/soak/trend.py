@@ -12,9 +12,9 @@ BLOCKS = 12
 """Samples are averaged in so many blocks before the line is drawn: neighbours resemble each other, and taken one by
 one they would make the line look surer than it is."""
 
-_T95 = 2.228
-"""Student's t for 10 degrees of freedom (12 blocks, 2 parameters): 95 % of lines through noise lie within ± this many
-standard errors."""
+_T = 4.587
+"""Student's t for 10 degrees of freedom (12 blocks, 2 parameters): 99.9 % of lines through noise lie within ± this many
+standard errors. So sure, because some thirty figures are judged at once."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Trend:
     Attributes:
         start, end: means of the first and last block after the warm-up.
         slope: per hour.
-        error: half of the slope's 95 % interval, per hour.
+        error: half of the slope's 99.9 % interval, per hour.
         hours: what the line is drawn through.
     """
 
@@ -62,5 +62,5 @@ def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend | None:
     spread = sum((at - middle_x) ** 2 for at in x)
     slope = sum((at - middle_x) * (value - middle_y) for at, value in zip(x, y, strict=True)) / spread
     rest = sum((value - middle_y - slope * (at - middle_x)) ** 2 for at, value in zip(x, y, strict=True))
-    error = _T95 * sqrt(rest / (BLOCKS - 2) / spread)
+    error = _T * sqrt(rest / (BLOCKS - 2) / spread)
     return Trend(y[0], y[-1], slope, error, (last - warm) / 3600)

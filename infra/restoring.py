@@ -86,8 +86,7 @@ async def check(
             f"The database is not empty (rows in {', '.join(filled)}), and a backup goes only into one that is. "
             "Put that database away (docs/operations.md says how), make an empty one, and restore again."
         )
-    await asyncio.to_thread(create_topics, kafka)
-    topic_id = (await topic_ids(kafka, [TOPIC]))[TOPIC]
+    topic_id = await made_topics(kafka)
     ends = await end_offsets(kafka, TOPIC, set(PARTITIONS))
     stored = {p: max((sink.get(p, 0) for sink in manifest.sinks.values()), default=0) for p in PARTITIONS}
     first_stored = manifest.sinks.get("history", {})
@@ -115,6 +114,23 @@ async def check(
         await _must_be_its_beginning(kafka, objects, archived.get(partition, []), partition, ends[partition])
     publish = {p: (ends[p], reach[p]) for p in PARTITIONS}
     return Plan(topic_id, sum(reach[p] - first_stored.get(p, 0) for p in PARTITIONS), publish)
+
+
+async def made_topics(kafka: KafkaSettings) -> str:
+    """Make the topics that are missing; Kafka's id of conversation-events.
+
+    Raises:
+        confluent_kafka.KafkaException: the broker is away, or refuses.
+    """
+    await asyncio.to_thread(create_topics, kafka)
+    deadline = monotonic() + _GONE_S
+    while True:
+        try:
+            return (await topic_ids(kafka, [TOPIC]))[TOPIC]
+        except KafkaException as error:  # it was made, and a broker may hear of it a moment later
+            if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART" or monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def _must_be_alone(kafka: KafkaSettings, database: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -169,7 +185,15 @@ async def publish(kafka: KafkaSettings, objects: Objects, manifest: Manifest, pl
         async for record in archives.read_archived(objects, archived.get(partition, []), start, end):
             await writer.write(record)
     await writer.finish()
-    # Every group begins after it: it was told, and acted on, long ago. History catches up from where its tables stand.
+
+
+async def skip_published(kafka: KafkaSettings, plan: Plan) -> None:
+    """Let every group begin after what was published: it was told, and acted on, long ago. History catches up from
+    where its tables stand, whatever its group says.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker is away.
+    """
     for group in groups.readers(TOPIC):
         await groups.move(kafka, group, TOPIC, {p: end for p, (_, end) in plan.publish.items()})
 

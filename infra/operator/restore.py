@@ -84,6 +84,7 @@ async def _restore(places: Places, manifest: Manifest, plan: Plan) -> list[str]:
             await restoring.publish(
                 places.kafka, places.objects, manifest, plan, lambda count: bars.advance(log, count)
             )
+            await restoring.skip_published(places.kafka, plan)
             async with our_redis.connect(places.redis) as redis:
                 # What it shows is of the log that is gone, and looks as if it were of this one. It is made again.
                 await redis.flushdb()

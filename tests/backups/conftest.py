@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from infra.kafka import create_topics, topic_ids
+from infra import restoring
+from infra.kafka import topic_ids
 from infra.migrations import migrate
 from infra.settings import KafkaSettings, PostgresSettings
 from infra.stack import secrets
@@ -85,7 +86,7 @@ class Operator:
         await self.lose_database()
         await self.lose_log()
         await asyncio.to_thread(migrate, self.postgres)
-        await asyncio.to_thread(create_topics, self.kafka)
+        await restoring.made_topics(self.kafka)
 
     async def topic_id(self) -> str:
         return (await topic_ids(self.kafka, ["conversation-events"]))["conversation-events"]

@@ -9,7 +9,7 @@ import aiohttp
 import asyncpg
 
 from infra import backups, restoring
-from infra.kafka import create_topics, end_offsets, partition_of, read_partition
+from infra.kafka import end_offsets, partition_of, read_partition
 from infra.objects import Objects, ObjectsSettings
 from infra.restoring import Plan
 from infra.stack.ports import free_port
@@ -199,9 +199,9 @@ async def publish_half(operator: Operator) -> None:
     """What a restore has done that was killed while it published the log."""
     objects = Objects(ObjectsSettings(str(operator.objects)))
     manifest = await backups.find(objects, "latest")
-    await asyncio.to_thread(create_topics, operator.kafka)
+    topic_id = await restoring.made_topics(operator.kafka)
     half = {partition: (0, end // 2) for partition, end in manifest.archived.items()}
-    await restoring.publish(operator.kafka, objects, manifest, Plan(await operator.topic_id(), 0, half), int)
+    await restoring.publish(operator.kafka, objects, manifest, Plan(topic_id, 0, half), int)
 
 
 async def test_both_are_lost(operator: Operator, start: Start, scripted_agent: str) -> None:

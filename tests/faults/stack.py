@@ -75,6 +75,9 @@ class Broker(Kafka):
             "transaction.state.log.min.isr": str(max(1, copies - 1)),
             "share.coordinator.state.topic.replication.factor": str(copies),
             "min.insync.replicas": str(max(1, copies - 1)),
+            # The others take over what a dead broker led once its session is over: Kafka's 9 s would be all there is.
+            "broker.session.timeout.ms": "4000",
+            "broker.heartbeat.interval.ms": "500",
         }
         kept = (line for line in super().configuration().splitlines() if line.partition("=")[0] not in ours)
         return "\n".join([*kept, *(f"{name}={value}" for name, value in ours.items()), ""])

@@ -31,7 +31,7 @@ _AGAIN_S = (0.1, 0.5)
 """Pause, in seconds, before sending or connecting again: a few times what a restart takes would hide how long it took,
 and none at all would measure the clients."""
 _RETRY = frozenset({"unavailable", "rate_limited"})
-_ENDED = frozenset({"completed", "cancelled", "failed"})
+_UNASKED = "reply without a command"
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -86,7 +86,9 @@ class Connection:
             async for text in self._socket:
                 frame = _decode(text)
                 if (number := frame.get("id")) is not None:
-                    if not (reply := self._replies.pop(number)).done():
+                    if (reply := self._replies.pop(number, None)) is None:
+                        self._heard({"type": _UNASKED})
+                    elif not reply.done():
                         reply.set_result(frame)
                 elif frame["type"] == "ping":
                     await self._socket.send('{"type":"ping"}')
@@ -116,9 +118,8 @@ class Connection:
         return frame
 
     async def close(self) -> None:
-        with contextlib.suppress(Exception):
-            await self._socket.close()
-        await asyncio.gather(self._reader, return_exceptions=True)
+        self._reader.cancel()
+        await asyncio.wait([self._reader])
 
 
 class Window:
@@ -196,6 +197,9 @@ class Window:
     # -- what comes --
 
     def _heard(self, frame: Frame) -> None:
+        if frame["type"] == _UNASKED:
+            self._records.broken.append(f"doubled: a second reply to one command, on window {self.number}")
+            return
         conversation_id = frame.get("conversation_id") or frame.get("conversation", {}).get("id")
         if conversation_id not in self.screens:
             return

@@ -70,6 +70,8 @@ class Report:
     offsets: dict[int, int] = field(default_factory=dict)
     """How far the log was read, by partition: to where the tables were."""
     records: int = 0
+    not_stored: int = 0
+    """Newer records, which history had not stored and nobody has compared."""
     repeated: int = 0
     compared: Counter[str] = field(default_factory=Counter)
     """Rows that the log asks for, by kind."""
@@ -163,6 +165,7 @@ class _Audit:
                     f"History has stored partition {partition} up to offset {offset}, but the log ends at "
                     f"{ends[partition]}: it was cut back. Restore the log, or rebuild history from the log as it is."
                 )
+        self.report.not_stored = sum(ends.values()) - sum(self.report.offsets.values())
         await self._unfit()
         there = await self._counted()
         with Progress(
@@ -204,7 +207,10 @@ class _Audit:
         told: dict[str, Told] = {}
         async for batch in self._batches(partition, only):
             for record in await self._opened(batch, aloud=only is None):
-                one = told.setdefault(record.record.conversation_id, Told(keep=only is not None))
+                conversation_id = record.record.conversation_id
+                one = told.get(conversation_id)
+                if one is None:
+                    one = told[conversation_id] = Told(keep=only is not None)
                 wrong = one.add(record)
                 if wrong is not None and only is None:
                     self.report.add([wrong])
@@ -311,6 +317,7 @@ def _as_json(report: Report) -> dict[str, object]:
         "at": datetime.now(UTC),
         "offsets": report.offsets,
         "records": report.records,
+        "not_stored": report.not_stored,
         "repeated_positions": report.repeated,
         "compared": dict(report.compared),
         "counts": dict(report.counts),
@@ -321,6 +328,8 @@ def _as_json(report: Report) -> dict[str, object]:
 def _print(report: Report) -> None:
     rows = ", ".join(counted(count, kind) for kind, count in sorted(report.compared.items())) or "no rows"
     click.echo(f"Facts and tables: {counted(report.records, 'record')} of the log ask for {rows}.")
+    if report.not_stored:
+        click.echo(f"{counted(report.not_stored, 'newer record')} history has not stored yet: not compared.")
     if report.repeated:
         click.echo(f"{counted(report.repeated, 'record')} of a position that had been there before count for nobody.")
     if not report.counts:

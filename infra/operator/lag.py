@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,19 +117,18 @@ async def _in_flight(data: Path) -> dict[tuple[str, str], int]:
 def _watch(
     kafka: KafkaSettings, database: PostgresSettings, data: Path, group: str | None, partitions: bool, as_json: bool
 ) -> None:
-    async def work() -> None:
-        with Live(console=console(), auto_refresh=False, transient=True) as live:
-            while True:
-                look = await _look(kafka, database, data, group)
-                if as_json:
-                    print_json_line(_as_json(look))
-                elif sys.stdout.isatty():
-                    live.update(_table(look, partitions), refresh=True)
-                else:
-                    console().print(_table(look, partitions))
-                await asyncio.sleep(_EVERY_S)
+    async def work(show: Callable[[_Look], None]) -> None:
+        while True:
+            show(await _look(kafka, database, data, group))
+            await asyncio.sleep(_EVERY_S)
 
-    reached.run(work())
+    if as_json:
+        reached.run(work(lambda look: print_json_line(_as_json(look))))
+    elif not sys.stdout.isatty():
+        reached.run(work(lambda look: console().print(_table(look, partitions))))
+    else:
+        with Live(console=console(), auto_refresh=False) as live:
+            reached.run(work(lambda look: live.update(_table(look, partitions), refresh=True)))
 
 
 def _as_json(look: _Look) -> dict[str, object]:

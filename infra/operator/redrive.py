@@ -23,7 +23,7 @@ from infra.operator.shown import CannotBeDone, console, counted, data_option, js
 from infra.settings import KafkaSettings, PostgresSettings
 from schemas import ids
 from schemas.dead_letters import dead_letter_topic, original_topic, redriven_headers
-from schemas.topics import CONVERSATION_EVENTS
+from schemas.topics import CONVERSATION_EVENTS, MAX_RECORD_BYTES
 
 ONE_WRITER = (
     f"Nothing is sent into {CONVERSATION_EVENTS.topic}: it has one writer. What history could not apply is kept in "
@@ -183,7 +183,13 @@ async def _send(kafka: KafkaSettings, found: Found, plan: _Plan, topic: str, red
         for where in found.spans
         if where.partition in plan.send
     }
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=5)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        max_request_size=2 * MAX_RECORD_BYTES,  # whether a record fits is for the broker to say
+    )
     sent = 0
     on_their_way: list[asyncio.Future[Any]] = []
     await producer.start()

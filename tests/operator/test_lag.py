@@ -1,6 +1,8 @@
 """`chorus lag`: how far each reader is behind, whether or not it lives."""
 
 import asyncio
+import json
+import signal
 from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -10,6 +12,7 @@ from infra.operator.health import samples
 from schemas.topics import CONVERSATION_EVENTS
 from tests.conftest import StartProcess
 from tests.operator.conftest import Operator
+from tests.running import CHORUS, ROOT
 from tests.streams.conftest import MakeTopic
 
 
@@ -68,6 +71,19 @@ async def test_groups_that_live_and_the_sink_in_postgresql(operator: Operator, s
     assert alone.exit_code == 0
     assert "history-7" in alone.stdout
     assert "PostgreSQL at 127.0.0.1:1" in alone.stderr
+
+
+async def test_it_looks_again_and_again(operator: Operator) -> None:
+    """A line of JSON for each look, until it is interrupted: exit code 130, as any program that was."""
+    process = await asyncio.create_subprocess_exec(
+        *CHORUS, "lag", "--watch", "--json", cwd=ROOT, env=operator.stack.env, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        looks = [json.loads(await process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+    assert looks[0]["at"] < looks[1]["at"]
 
 
 async def test_what_cannot_be_found_out_is_said(operator: Operator) -> None:

@@ -22,7 +22,7 @@ async def on(stack: Stack, make_topic: MakeTopic) -> AsyncIterator[OnTopic]:
 @pytest.mark.parametrize("key", [None, b"key"])
 async def test_a_record_without_a_value_is_put_aside(on: OnTopic, key: bytes | None) -> None:
     """Also one without a key, which Kafka's Python client would not write; what follows goes on."""
-    other = Producer({"bootstrap.servers": on.kafka.bootstrap})
+    other = Producer({"bootstrap.servers": on.kafka.bootstrap, "log_level": 0})
     other.produce(on.topic, value=None, key=key)
     other.flush(10)
     await on.send(Numbered(n=1))

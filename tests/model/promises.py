@@ -133,7 +133,7 @@ class Promises:
                 story.line.insert(1 if fact.front and story.line else len(story.line), fact.run_id)
                 self.runs[fact.agent.agent_id] = fact.run_id
             case events.RunRequested():
-                assert fact.run_id == story.line[0], "whose turn it is not is not asked for"
+                assert [fact.run_id] == story.line[:1], "whose turn it is not is not asked for"
                 assert fact.run_id not in story.requested, "a run has one turn"
                 assert fact.run_id not in story.early, "what was cancelled before it came is never answered"
                 assert not story.deleted, "nothing is answered in a deleted conversation"

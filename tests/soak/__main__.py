@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,8 +187,12 @@ def judge(record: Record, rate: float) -> tuple[Table, list[str]]:
     return table, wrong
 
 
-def by_design(record: Record) -> Iterable[str]:
+def by_design(record: Record) -> Iterator[str]:
     """What grows because it is kept."""
+    yield (
+        f"conversations memory: until {CONVERSATIONS_MEMORY // MIB} MiB of conversations are kept, some 8,000 "
+        "messages: at a low rate that takes longer than the warm-up"
+    )
     for who, what, why in (
         ("postgres", "size", "messages, runs and their indexes are kept"),
         ("redis", "used", "windows outlive their conversation's last record by a day"),

@@ -83,7 +83,10 @@ class Load:
             for _ in range(PEOPLE):
                 talker = await self._meet(stack, http)
                 self._talkers.append(talker)
-                self._talks += [await self._begin(talker) for _ in range(CONVERSATIONS_EACH)]
+                for _ in range(CONVERSATIONS_EACH):
+                    talk = await self._begin(talker)
+                    talk.said = random.randrange(MESSAGES_EACH)  # so that they are not all left at once
+                    self._talks.append(talk)
             async with asyncio.TaskGroup() as group:
                 refreshing = group.create_task(self._refresh())
                 began = time.perf_counter()

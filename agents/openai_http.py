@@ -12,6 +12,7 @@ from yarl import URL
 
 from agents.openai_events import EventReader
 from agents.provider import Chunk, Prompt, ProviderError, Trouble
+from infra import effects
 
 _MAX_ERROR_BYTES: Final = 8_192
 
@@ -34,6 +35,7 @@ _WORD = re.compile(r"[a-z][a-z_]{0,63}")
 
 def http_session() -> aiohttp.ClientSession:
     """A session for all providers of a process: no limit of connections, no cookies, no time limit but the caller's."""
+    effects.check("calling an agent")
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from infra import effects
+
 WHILE_RUNNING_S: Final = 24 * 60 * 60
 """Seconds a list is kept while its run may still go on: a day is longer than any run."""
 
@@ -87,6 +89,7 @@ class Deltas:
     """
 
     def __init__(self, redis: Redis) -> None:
+        effects.check("telling deltas")
         self._redis = redis
 
     async def append_many(self, batch: Sequence[Written]) -> None:

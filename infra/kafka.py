@@ -12,6 +12,7 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from infra import effects
 from infra.settings import KafkaSettings
 from schemas.contract import Contract
 from schemas.topics import DEAD_LETTER_HEADER_BYTES, DEAD_LETTER_RETENTION_MS, MAX_RECORD_BYTES, TOPICS
@@ -39,6 +40,7 @@ class Publisher:
     """
 
     def __init__(self, settings: KafkaSettings, source: str, *, linger_ms: int = 0) -> None:
+        effects.check("publishing")
         self._source = source
         self.producer = AIOKafkaProducer(
             bootstrap_servers=settings.bootstrap,

@@ -1,4 +1,5 @@
-"""Run one processor: `python -m streams conversations|replies|history|live`, with settings from the environment."""
+"""Run one processor: `python -m streams conversations|replies|history|live`, with settings from the environment; or
+`… replay …`, which `chorus replay` runs."""
 
 import os
 import sys
@@ -8,6 +9,8 @@ ROLES = ("conversations", "replies", "history", "live")
 
 
 def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["replay"]:
+        import_module("streams.replay.command").main(os.environ, arguments[1:])
     if len(arguments) != 1 or arguments[0] not in ROLES:
         sys.exit(f"usage: python -m streams {'|'.join(ROLES)}")
     # Only this role's module: a process loads, and can reach, no more than it needs.

@@ -84,7 +84,7 @@ async def measure(env: dict[str, str], facts: int) -> list[Rate]:
 
         partitions = set(range(CONVERSATION_PARTITIONS))
         starts = await end_offsets(kafka, CONVERSATION_EVENTS.topic, partitions)
-        await _publish(kafka, encoded)
+        await publish(kafka, encoded)
         ends = await end_offsets(kafka, CONVERSATION_EVENTS.topic, partitions)
         await pool.execute("TRUNCATE conversations, messages, runs, rejections, remembered_cancels, sink_offsets")
         topic_id = (await topic_ids(kafka, [CONVERSATION_EVENTS.topic]))[CONVERSATION_EVENTS.topic]
@@ -122,7 +122,7 @@ async def _store(sink: HistorySink, encoded: list[tuple[bytes, bytes, Headers]])
         await sink.handle_batch(batch)
 
 
-async def _publish(kafka: KafkaSettings, encoded: list[tuple[bytes, bytes, Headers]]) -> None:
+async def publish(kafka: KafkaSettings, encoded: list[tuple[bytes, bytes, Headers]]) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, linger_ms=20, max_batch_size=500_000)
     await producer.start()
     try:

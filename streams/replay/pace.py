@@ -1,0 +1,18 @@
+"""How fast a replay may be, so that those who chat do not notice it."""
+
+import asyncio
+import time
+
+
+class Pace:
+    """At most so many records a second, on the whole; None: as fast as it goes."""
+
+    def __init__(self, records_per_s: float | None) -> None:
+        self._rate = records_per_s
+        self._free_at = time.monotonic()
+
+    async def keep(self, records: int) -> None:
+        """So many were read: wait until more may be."""
+        if self._rate:
+            self._free_at = max(self._free_at, time.monotonic()) + records / self._rate
+            await asyncio.sleep(self._free_at - time.monotonic())

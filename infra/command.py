@@ -34,23 +34,39 @@ _data = click.option(
 )
 
 
-_OPERATOR = {
-    name: f"infra.operator.{name}"
-    for name in ("archive", "audit", "backup", "dlq", "growth", "lag", "replay", "restore", "status", "tail", "topics")
-    if (Path(__file__).parent / "operator" / f"{name}.py").exists()
+OPERATOR = {
+    "archive": "Copy the log to the object store.",
+    "audit": "Compare the facts with the tables.",
+    "backup": "Back up the database, and archive the log.",
+    "dlq": "List dead letters, look at them, send them back.",
+    "growth": "Show what takes room.",
+    "lag": "Show who is behind, and how far.",
+    "replay": "Rebuild a projection from the log.",
+    "restore": "Restore a backup.",
+    "status": "Show what runs, and what is wrong.",
+    "tail": "Show what is in a topic, or a conversation as it happened.",
+    "topics": "Show the topics, and whether they are as they are to be.",
 }
-"""Commands in modules of their own, loaded when they are asked for: their clients are slow to import."""
+"""Commands in modules of their own, `infra.operator.<name>`: their clients are slow to import, so that is done only
+when one is called, and not to list them or to complete a word."""
 
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_OPERATOR])
+        return sorted([*super().list_commands(ctx), *OPERATOR])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _OPERATOR:
+        if cmd_name not in OPERATOR:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = importlib.import_module(_OPERATOR[cmd_name]).command
-        return command
+        return click.Command(cmd_name, help=OPERATOR[cmd_name])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in OPERATOR:
+            command = importlib.import_module(f"infra.operator.{name}").command
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -194,7 +210,10 @@ def migrate(check: bool) -> None:
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what makes SHELL complete this command's words: eval "$(chorus completion bash)" in ~/.bashrc does."""
+    """Print what makes a shell complete words.
+
+    In ~/.bashrc or ~/.zshrc: eval "$(chorus completion bash)", or zsh.
+    """
     found = get_completion_class(shell)
     assert found is not None
     click.echo(found(main, {}, "chorus", "_CHORUS_COMPLETE").source())

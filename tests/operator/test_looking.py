@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from infra.command import OPERATOR
 from infra.operator import shown
 from infra.operator.health import Health
 from infra.operator.status import not_well
@@ -121,6 +122,24 @@ def test_what_processes_say_of_themselves_is_passed_on() -> None:
 async def test_there_is_a_script_for_each_shell(operator: Operator, shell: str) -> None:
     """A script for each shell."""
     assert "_CHORUS_COMPLETE" in (await operator.run("completion", shell)).stdout
+
+
+def test_listing_commands_loads_none_of_them() -> None:
+    """Help and completion come at once: the clients of Kafka and PostgreSQL are slow to import."""
+    code = (
+        "import sys; from infra.command import main; main(['--help'], standalone_mode=False); "
+        "sys.exit(bool({'aiokafka', 'confluent_kafka', 'asyncpg'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in OPERATOR)
+
+
+@pytest.mark.parametrize("name", OPERATOR)
+async def test_every_command_explains_itself(operator: Operator, name: str) -> None:
+    """Each that is listed is there."""
+    shown = await operator.run(name, "--help")
+    assert (shown.exit_code, f" {name} " in shown.stdout) == (0, True)
 
 
 def test_topics_are_completed() -> None:

@@ -282,12 +282,11 @@ class App(Place):
             self._task(self._rejoin())
 
     async def _rejoin(self) -> None:
-        self._round += 1
         async with self._rejoining:
+            self._round += 1
             self._positions = {}
             await self._listener.partitions_go()
-            mine = self._round
-            await self.loop.post(lambda: self.group.join(self, mine))
+            await self.loop.post(partial(self.group.join, self, self._round))
 
     def assigned(self, for_round: int, generation: int, positions: dict[int, int]) -> None:
         if for_round != self._round or self._stopped.is_set():

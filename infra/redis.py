@@ -1,7 +1,9 @@
 """Redis: the cache and the live channels. Everything in it can be lost and made again."""
 
+from typing import Any
+
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -20,6 +22,17 @@ AWAY = (
 """What a command raises when the server is away, loading, full or no longer the primary: wait and try again."""
 
 
+class _Connection(Connection):
+    """Says that it is broken in a word that everybody waits for."""
+
+    async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+        try:
+            await super().send_packed_command(*arguments, **options)
+        except RuntimeError as error:
+            # uvloop's word for a write to a connection that was closed a moment ago. Taken for a bug, it ended tasks.
+            raise exceptions.ConnectionError(str(error)) from error
+
+
 def connect(settings: RedisSettings, *, timeout_s: float = 2.0) -> Redis:
     """A client that connects on first use, answers bytes, and fails within `timeout_s` instead of hanging.
 
@@ -27,6 +40,7 @@ def connect(settings: RedisSettings, *, timeout_s: float = 2.0) -> Redis:
     """
     return Redis.from_url(
         settings.url,
+        connection_class=_Connection,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 1),

@@ -1,8 +1,10 @@
 """A process whose clock is ten minutes ahead, or behind: tokens, deadlines and limits of runs hold."""
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from tests.faults.conftest import Play
 from tests.faults.scenario import RETURN_LINE_S, Scene
 from tests.running import soon
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 TEN_MINUTES_S = 600
 ROLES = ("api", "gateway", "conversations", "replies", "history", "live")
@@ -29,6 +31,7 @@ def shifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("seconds", [TEN_MINUTES_S, -TEN_MINUTES_S], ids=["ahead", "behind"])
 async def test_clock(play: Play, shifted: Path, seconds: int) -> None:
     """One role after the other lives ten minutes away from all others, and comes back."""
@@ -50,7 +53,7 @@ async def test_clock(play: Play, shifted: Path, seconds: int) -> None:
                 for env in settings:
                     for name in moved:
                         env.pop(name)
-            await restart(scene, role)
+                await restart(scene, role)
         scene.ended_at = time.monotonic()
 
     await play(f"clocks 10 min {'ahead' if seconds > 0 else 'behind'}, each role", fault, line_s=RETURN_LINE_S)
@@ -58,9 +61,6 @@ async def test_clock(play: Play, shifted: Path, seconds: int) -> None:
 
 def test_the_library_moves_the_calendar_alone(shifted: Path) -> None:
     """What the scenario rests on: the time of day is moved, durations are not."""
-    import os
-    import sys
-
     code = "import time, datetime; print(time.time(), datetime.datetime.now().timestamp(), time.monotonic())"
     env = {**os.environ, "LD_PRELOAD": str(shifted), "FAULT_CLOCK_S": "600"}
     told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
@@ -68,3 +68,19 @@ def test_the_library_moves_the_calendar_alone(shifted: Path) -> None:
     assert 590 < calendar - time.time() < 601
     assert 590 < also - time.time() < 601
     assert abs(monotonic - time.monotonic()) < 10
+
+
+@pytest.mark.parametrize("seconds", [TEN_MINUTES_S, -TEN_MINUTES_S])
+def test_waits_are_as_long_as_ever(shifted: Path, seconds: int) -> None:
+    """A client whose threads wait until moments of the calendar, as Kafka's C library does, gives up when it should."""
+    code = (
+        "from confluent_kafka import KafkaException\n"
+        "from confluent_kafka.admin import AdminClient\n"
+        "try: AdminClient({'bootstrap.servers': '127.0.0.1:1', 'log_level': 0}).list_topics(timeout=1)\n"
+        "except KafkaException: print('away')"
+    )
+    env = {**os.environ, "LD_PRELOAD": str(shifted), "FAULT_CLOCK_S": str(seconds)}
+    began = time.monotonic()
+    told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "away\n"
+    assert 1 <= time.monotonic() - began < 30

@@ -55,18 +55,20 @@ async def test_an_archiver_that_is_killed_leaves_a_whole_archive(
             await asyncio.sleep(0.05)
 
     def written() -> int:
-        return len(list(operator.objects.rglob("*.gz*")))
+        return len(list(operator.objects.rglob("*.gz")))
 
     chatting = asyncio.create_task(chat())
-    killed = []
-    for delay_s in (0.0, 0.1, 0.2):
-        before = written()
+    killed, held = [], 0
+    for delay_s in (0.2, 0.0, 0.1):
+        crumbs = written()
         archiver = operator.begin("archive")
-        while written() == before and archiver.poll() is None:  # noqa: ASYNC110 - another process
+        while written() == crumbs and archiver.poll() is None:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.005)
         await asyncio.sleep(delay_s)
         archiver.kill()
         killed.append(await asyncio.to_thread(archiver.wait))
+        before, held = held, await archived(operator)
+        assert held >= before, "what was archived stays so"
     stopping.set()
     await chatting
 

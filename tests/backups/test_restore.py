@@ -162,7 +162,8 @@ async def chatting(operator: Operator, start: Start, agent: str) -> AsyncIterato
         "CHORUS_AGENT_MODEL": "scripted",
     }
     processes = await start("conversations", "history", "live", "replies", "api", "gateway", **settings)
-    yield {"http": f"http://127.0.0.1:{http}", "ws": f"ws://127.0.0.1:{ws}/v1/ws"}
+    live = processes[2].health
+    yield {"http": f"http://127.0.0.1:{http}", "ws": f"ws://127.0.0.1:{ws}/v1/ws", "metrics": f"{live}/metrics"}
     await stop(processes)
 
 
@@ -193,6 +194,25 @@ async def positions(operator: Operator, conversation_id: str) -> list[int]:
         for event in (events.decode_advanced(r.value) for r in records if r.value is not None)
         if event.conversation_id == conversation_id
     ]
+
+
+async def grows(http: aiohttp.ClientSession, url: str) -> None:
+    """Live says, for whoever watches, what takes how much room."""
+    async with asyncio.timeout(20):
+        while True:
+            async with http.get(url) as answer:
+                told = dict(line.rsplit(" ", 1) for line in (await answer.text()).splitlines() if line[0] != "#")
+            sizes = [
+                float(told.get(name, 0))
+                for name in (
+                    'chorus_topic_bytes{topic="conversation-events"}',
+                    'chorus_table_bytes{table="messages"}',
+                    "chorus_redis_bytes",
+                )
+            ]
+            if all(sizes):
+                return
+            await asyncio.sleep(0.2)
 
 
 async def publish_half(operator: Operator) -> None:
@@ -237,4 +257,5 @@ async def test_both_are_lost(operator: Operator, start: Start, scripted_agent: s
             assert old_cursor.partition(":")[0] != screen.cursor.partition(":")[0]
             found = await positions(operator, here)
             assert found == list(range(1, len(found) + 1))
+            await grows(http, at["metrics"])
             assert ["user", "assistant"] * 3 == [m["role"] for m in screen.messages.values()]

@@ -56,6 +56,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
     """
 
     logger = _log
+    app: "App"
 
     async def start(self) -> None:
         self._thread_started.set()

@@ -227,7 +227,11 @@ class Batched(Generic[E]):
 
 
 class World:
-    """What is there besides processes, and outlives them."""
+    """What is there besides processes, and outlives them.
+
+    Attributes:
+        broken: a promise is: what comes after it says nothing.
+    """
 
     def __init__(self, partitions: Iterable[int], called: Callable[[Call], None]) -> None:
         self.clock = Clock(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
@@ -235,6 +239,7 @@ class World:
         self.postgres = Postgres()
         self.decisions: dict[str, events.Decision] = {}
         self.seen = Seen()
+        self.broken = False
         self.called = called
         for group, topic in GROUPS.items():
             Group(group, topic, partitions, self.broker)
@@ -272,6 +277,9 @@ class Process:
         except Left:
             self.kill()
             return True
+        except AssertionError:
+            self.world.broken = True
+            raise
         if self._main.done():
             self._ended()
         return turned

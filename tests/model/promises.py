@@ -129,6 +129,7 @@ class Promises:
             case events.RunQueued():
                 assert fact.run_id not in story.queued, "an answer is owed once"
                 assert fact.question_id in story.posted, "no answer without its question"
+                assert fact.front in self._urgency(story, record), "who interrupts is answered next, and nobody else"
                 story.queued[fact.run_id] = fact
                 story.line.insert(1 if fact.front and story.line else len(story.line), fact.run_id)
                 self.runs[fact.agent.agent_id] = fact.run_id
@@ -178,6 +179,12 @@ class Promises:
         }
         assert allowed[fact.code], f"refused as {fact.code}, which it is not"
         assert (fact.code == MISMATCH) == (fact.message_id in story.posted), "posted or refused, never both"
+
+    def _urgency(self, story: Story, record: events.ConversationAdvanced) -> set[bool]:
+        """Whether this command goes before those that wait; it may have come several times, in several modes."""
+        caused = [c for s, c in self.inboxes[record.conversation_id].commands if s.id == record.cause]
+        modes = {c.when_busy for c in caused if isinstance(c, events.SendMessage)} or {"enqueue"}
+        return {mode in ("interrupt", "rollback") and bool(story.line) for mode in modes}
 
     # -- requests --
 

@@ -329,7 +329,7 @@ class Heart(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self.sent:
+            if self.sent and not self.world.broken:
                 self._settle()
         finally:
             for process in self.processes.values():

@@ -148,7 +148,8 @@ class _Line(asyncio.Protocol):
         self.send("PING")
 
     def send(self, *command: str) -> None:
-        if self._transport is not None:
+        # What is asked of a line that is lost is asked again of the next one; uvloop would raise.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub allows one word
 
     def close(self) -> None:

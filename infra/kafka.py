@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 from confluent_kafka import KafkaException, TopicCollection
@@ -23,6 +25,24 @@ _ADMIN_TIMEOUT_S = 10.0
 _ADMIN_ANSWER_S = _ADMIN_TIMEOUT_S + 5.0
 """Seconds for an admin client's own word. More than the broker gets: a broker that is silent is said to be so, as a
 KafkaException, and a mere time-out would come from nobody who was asked."""
+
+
+_aiokafkas_send = AIOKafkaConnection.send
+
+
+def _send(self: AIOKafkaConnection, request: Any, expect_response: bool = True) -> Any:
+    """aiokafka takes an OSError for a broken connection. uvloop's word for a write to one that broke a moment ago is
+    RuntimeError: it ended the consumer's fetcher for good, and a group stood still until its watchdog bit."""
+    try:
+        return _aiokafkas_send(self, request, expect_response)
+    except RuntimeError as error:
+        if isinstance(error, KafkaError):
+            raise
+        self.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(str(error)) from error
+
+
+AIOKafkaConnection.send = _send  # every client of this process makes its connections of this class
 
 
 def partition_of(key: str, partitions: int) -> int:

@@ -13,7 +13,9 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from uuid import UUID
+from functools import partial
+from typing import TypeVar
+from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
@@ -32,6 +34,8 @@ _AGAIN_S = (0.1, 0.5)
 and none at all would measure the clients."""
 _RETRY = frozenset({"unavailable", "rate_limited"})
 _UNASKED = "reply without a command"
+
+T = TypeVar("T")
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -272,6 +276,18 @@ class Lane:
     sent: int = 0
 
 
+async def _patiently(ask: Callable[[], Coroutine[None, None, T]]) -> T:
+    """Ask again while the answer is `unavailable`: the scenario before may not be over for everybody."""
+    for _ in range(10):
+        try:
+            return await ask()
+        except Refusal as refusal:
+            if refusal.code != "unavailable":
+                raise
+        await asyncio.sleep(random.uniform(*_AGAIN_S))
+    return await ask()
+
+
 class Load:
     """Everybody who talks.
 
@@ -313,7 +329,7 @@ class Load:
         self._talking = asyncio.create_task(self._talk())
 
     async def _meet(self, conversations: int) -> None:
-        ada, ben = [await sign_up(self._http, self._url, name) for name in ("Ada", "Ben")]
+        ada, ben = [await _patiently(partial(sign_up, self._http, self._url, name)) for name in ("Ada", "Ben")]
         # Inviting has no route yet.
         connection = await asyncpg.connect(self._database_url)
         try:
@@ -325,7 +341,7 @@ class Load:
         finally:
             await connection.close()
         agent = (await ada.call("GET", f"/v1/projects/{ada.project_id}/agents"))["data"][0]["id"]
-        theirs = [await ada.conversation() for _ in range(conversations)]
+        theirs = [await _patiently(partial(ada.conversation, id=str(uuid4()))) for _ in range(conversations)]
         for person, url in ((ada, self._gateways[0]), (ben, self._gateways[1])):
             window = Window(len(self.windows), url, person, theirs, self.records)
             self.windows.append(window)

@@ -224,7 +224,7 @@ class Window:
             self.reset.add(conversation_id)
             screen.runs.clear()
             self._spawn(self._fetch(conversation_id))
-        with self._noting(conversation_id):
+        with self._noting(f"the answer to subscribe on the screen {self.number} of {conversation_id}"):
             screen.subscribed(frame)
         for message in frame["messages"]:
             self._saw(message["id"])
@@ -235,7 +235,7 @@ class Window:
     def _show(self, conversation_id: str, frame: Frame) -> None:
         if frame["type"] == "message.rejected":
             self._records.broken.append(f"lost: {frame['code']} for the message {frame['message_id']}")
-        with self._noting(conversation_id):
+        with self._noting(f"{frame['type']} on the screen {self.number} of {conversation_id}"):
             self.screens[conversation_id].push(frame)
         if frame["type"] == "message.created":
             self._saw(frame["message"]["id"])
@@ -254,12 +254,12 @@ class Window:
         self._records.unseen.pop((self.number, message_id), None)
 
     @contextlib.contextmanager
-    def _noting(self, conversation_id: str) -> Iterator[None]:
+    def _noting(self, where: str) -> Iterator[None]:
         try:
             yield
         except (AssertionError, KeyError) as error:
             what = "doubled" if "twice" in str(error) else "order"
-            self._records.broken.append(f"{what}: {error!r} on the screen of {conversation_id}")
+            self._records.broken.append(f"{what}: {error!r}: {where}")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -46,7 +47,10 @@ def main(env: Mapping[str, str], arguments: list[str]) -> None:
     asked = _parser().parse_args(arguments)
     effects.forbid("a replay: it rebuilds what is shown, and does nothing again")
     os.nice(asked.nice)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
     try:
         sys.exit(uvloop.run(_run(env, asked)))
     except (CannotReplay, BadSetting, BadTime, ObjectsError, Damaged, Hole) as error:

@@ -325,13 +325,15 @@ async def compare(connection: "Connection", table: str) -> Compared:
 async def older_readers_are_gone(connection: "Connection", but: "Connection") -> None:
     """Wait for every transaction, `but` that of the swap, that sees the shadow as it was: it would read that as live.
 
+    The live sink, which waits for the swap itself, reads nothing before, and looks anew at everything afterwards.
+
     Raises:
         TimeoutError: one of them goes on.
     """
     seen = """
     SELECT pid, xact_start FROM pg_stat_activity
     WHERE backend_xmin IS NOT NULL AND datname = current_database() AND backend_type = 'client backend'
-        AND pid NOT IN (pg_backend_pid(), $1)
+        AND pid NOT IN (pg_backend_pid(), $1) AND $1 <> ALL(pg_blocking_pids(pid))
     """
     ours = but.get_server_pid()
     older = {tuple(row) for row in await connection.fetch(seen, ours)}

@@ -75,6 +75,12 @@ class World:
                 )
             await asyncio.gather(*sent)
 
+    async def chat(self, talks: list[Talk], over: asyncio.Event) -> None:
+        """Publish records of these conversations until it is over."""
+        while not over.is_set():
+            await self.go_on(1, talks)
+            await asyncio.sleep(0.02)  # as people do: the processes under test share the machine
+
     async def stored(self, talks: list[Talk] | None = None) -> None:
         """Wait until history has stored everything."""
         async with asyncio.timeout(DEADLINE_S):

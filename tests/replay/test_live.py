@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pytest_asyncio
 
@@ -60,19 +59,20 @@ async def test_corrupted_windows_are_mended_and_nobody_sees_a_hole(
             await channel.get_message(timeout=5)
     holes: list[str] = []
 
+    over = asyncio.Event()
+
     async def look() -> None:
-        while True:
+        while not over.is_set():
             for conversation_id in (ids[2], ids[3], ids[4], ids[5]):
                 if await read_window(world.redis, conversation_id) is None:
                     holes.append(conversation_id)
+            await asyncio.sleep(0.005)
 
     others = await world.begin(3)
-    going_on = [asyncio.create_task(look()), asyncio.create_task(world.go_on(100_000, others))]
+    going_on = asyncio.gather(look(), world.chat(others, over))
     ended = await replay("live", "--json", "--swap")
-    for task in going_on:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    over.set()
+    await going_on
 
     found = json.loads(ended.out)
     assert ended.code == 0

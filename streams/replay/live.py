@@ -55,6 +55,7 @@ class LiveReplay:
         self._pace = pace
         self._chosen: set[str] = set()
         self._views: dict[str, ConversationView] = {}
+        self._last_ms: dict[str, int] = {}
         self.bar: Bar | None = None
 
     @classmethod
@@ -175,15 +176,15 @@ class LiveReplay:
         return found
 
     def _seconds(self, conversation_id: str) -> int:
-        view = self._views.get(conversation_id)
-        age = 0.0 if view is None else time.time() - view.updated_at.timestamp()
-        return max(1, int(WINDOW_S - age))
+        last = self._last_ms.get(conversation_id)  # unknown to one that goes on: then as if it were now
+        return WINDOW_S if last is None else max(1, int(WINDOW_S - time.time() + last / 1000))
 
     async def _write(self, partition: int, batch: Sequence[LogRecord]) -> None:
         records = []
         for raw in batch:
-            if (raw.key or b"").decode(errors="replace") not in self._chosen:
+            if (key := (raw.key or b"").decode(errors="replace")) not in self._chosen:
                 continue
+            self._last_ms[key] = raw.timestamp
             try:
                 records.append(CONVERSATION_EVENTS.decode(raw.value, raw.headers)[0])
             except InvalidRecord as error:  # the live projection's intake has put it aside when it came

@@ -26,10 +26,12 @@ _FETCH_BYTES = 4 * 2**20
 
 
 class LogRecord(Protocol):
-    """A record of the log, wherever it was read."""
+    """A record of the log, wherever it was read; `timestamp` is in milliseconds since 1970."""
 
     @property
     def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
     @property
     def key(self) -> bytes | None: ...
     @property

@@ -28,7 +28,7 @@ from infra.settings import BadSetting, KafkaSettings, PostgresSettings, RedisSet
 from streams.replay.history import HistoryReplay
 from streams.replay.live import LiveReplay, wrong
 from streams.replay.log import PARTITIONS, Log
-from streams.replay.pace import Pace
+from streams.replay.pace import Pace, collect_seldom
 from streams.replay.progress import Bar, say
 from streams.replay.refusals import CannotReplay
 from streams.replay.shadow import SHOWN, Compared
@@ -47,6 +47,7 @@ def main(env: Mapping[str, str], arguments: list[str]) -> None:
     asked = _parser().parse_args(arguments)
     effects.forbid("a replay: it rebuilds what is shown, and does nothing again")
     os.nice(asked.nice)
+    collect_seldom()
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

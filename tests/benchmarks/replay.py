@@ -9,10 +9,11 @@ It publishes to the topic and writes to the tables that the settings name: give 
 """
 
 import argparse
-import asyncio
 import os
 import random
 import time
+
+import uvloop
 
 from infra import postgres
 from infra.kafka import end_offsets, topic_ids
@@ -24,7 +25,7 @@ from schemas.topics import CONVERSATION_EVENTS, CONVERSATION_PARTITIONS
 from streams.projections.storing import SINK
 from streams.replay.history import HistoryReplay
 from streams.replay.log import Log
-from streams.replay.pace import Pace
+from streams.replay.pace import Pace, collect_seldom
 from tests.benchmarks.figures import cpu_seconds
 from tests.benchmarks.history_sink import CONVERSATIONS, FACTS_AN_EXCHANGE, Rate, exchanges, publish
 from tests.projections.talk import START, Talk
@@ -85,7 +86,8 @@ async def _publish(kafka: KafkaSettings, settings: PostgresSettings, sealing: Se
 def main() -> None:
     parser = argparse.ArgumentParser(description="How fast history is replayed.")
     parser.add_argument("--facts", type=int, default=100_000)
-    for rate in asyncio.run(measure(dict(os.environ), parser.parse_args().facts)):
+    collect_seldom()
+    for rate in uvloop.run(measure(dict(os.environ), parser.parse_args().facts)):
         print(rate)
 
 

@@ -105,7 +105,7 @@ class World:
 async def world(stack: Stack) -> AsyncIterator[World]:
     seed = int(os.environ.get("CHORUS_TEST_SEED") or random.randrange(2**32))
     print(f"seed {seed} (CHORUS_TEST_SEED)")
-    publisher = Publisher(KafkaSettings.from_env(stack.env), "/test", linger_ms=2)
+    publisher = Publisher(KafkaSettings.from_env(stack.env), "/test")
     await publisher.start()
     pool = await postgres.connect(PostgresSettings.from_env(stack.env))
     redis = our_redis.connect(RedisSettings.from_env(stack.env))

@@ -226,19 +226,21 @@ class Feeds:
             return
         metrics.CATCH_UPS.inc()
         try:
-            found = await patiently("history", (Refused, *postgres.AWAY), lambda: self._since(feed))
+            after, found = await patiently("history", (Refused, *postgres.AWAY), lambda: self._since(feed))
         except CannotResume:
             self._end(feed)
         else:
-            self._say(feed, feed.caught_up(found))
+            self._say(feed, feed.caught_up(after, found))
 
-    async def _since(self, feed: Feed, reaching: int = 0) -> Sequence[LiveRecord | ConversationView]:
+    async def _since(self, feed: Feed, reaching: int = 0) -> tuple[int, Sequence[LiveRecord | ConversationView]]:
+        """Where the feed was when it was asked for, and what was found after that."""
+        after = feed.position
         if self._feeds.get(feed.view.conversation_id) is not feed:
-            return []
-        return await self._past.since(
+            return after, []
+        return after, await self._past.since(
             feed.view.conversation_id,
             feed.epoch,
-            feed.position,
+            after,
             open_runs=feed.view.runs,
             user_ids={follower.user_id for follower in feed.followers},
             reaching=reaching,
@@ -246,7 +248,7 @@ class Feeds:
 
     async def _catch_up(self, feed: Feed, reaching: int) -> None:
         try:
-            self._say(feed, feed.caught_up(await self._since(feed, reaching)))
+            self._say(feed, feed.caught_up(*await self._since(feed, reaching)))
         except (Refused, CannotResume, *postgres.AWAY):
             pass  # then the client starts anew
 

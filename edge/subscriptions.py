@@ -28,7 +28,7 @@ _MOST_HELD: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NeedRecords:
-    """Records after this position are missing; answer with `caught_up`."""
+    """Records after this position, or where the feed is by then, are missing; answer with `caught_up`."""
 
     after: int
 
@@ -101,16 +101,20 @@ class Feed:
             self._need_records()
         return self._said()
 
-    def caught_up(self, found: Sequence[LiveRecord | ConversationView]) -> list[Telling | Need]:
-        """What was found of the missing records, oldest first.
+    def caught_up(self, after: int, found: Sequence[LiveRecord | ConversationView]) -> list[Telling | Need]:
+        """What was found of the missing records after a position, oldest first.
 
         A view among them says that everything up to it was found: records made of PostgreSQL's rows leave out the
         positions that have nothing to tell. Where nothing was found it is asked for again when the next record, or
         the next look at the top, says that it is missing.
         """
         self._catching_up = False
-        self._ready += found
-        if found:
+        if found and after != self.position:
+            # Made of rows, the first of them says what had begun by the end of all of them. Where the channel has
+            # brought that position meanwhile it would go unsaid, so they are made anew from where this is now.
+            self._need_records()
+        elif found:
+            self._ready += found
             self._go_on()
         return self._said()
 

@@ -121,7 +121,7 @@ class Process:
             texts = self.world.deltas.get((need.run_id, need.attempt), [])[need.after_seq :]
             self.said(self.feed.deltas_read(need, texts))
         else:
-            self.said(self.feed.caught_up([*self.world.records[need.after :], self.world.view]))
+            self.said(self.feed.caught_up(need.after, [*self.world.records[need.after :], self.world.view]))
 
     def settle(self) -> None:
         while self.needs:
@@ -463,7 +463,7 @@ def test_rows_tell_what_the_records_told(world: World) -> None:
     process.said(process.feed.top(len(world.records)))
     assert process.needs == [NeedRecords(1)]
     process.needs.clear()
-    process.said(process.feed.caught_up(rows(world, 1)))
+    process.said(process.feed.caught_up(1, rows(world, 1)))
     process.settle()
     process.hear(world.say(second, 1, "o"))
 
@@ -471,6 +471,31 @@ def test_rows_tell_what_the_records_told(world: World) -> None:
     assert (watcher.runs[first]["text"], watcher.runs[first]["over"]) == ("one", True)
     assert (watcher.runs[second]["text"], watcher.runs[second]["over"]) == ("two", False)
     assert watcher.conversation["title"] == "Another title"
+    assert process.feed.view == world.view
+
+
+def test_rows_that_come_late_leave_no_beginning_out(world: World) -> None:
+    """While rows were read the channel brought the record in whose place they say what began: they are read again."""
+    process = Process(world)
+    watcher = process.watch()
+    world.happen(events.ConversationUpdated(user_id=ADA, title="Another title"))
+    run_id = world.ask(1)
+    world.start(run_id)
+    world.say(run_id, 1, "one")
+    world.end(run_id, 1)
+    process.said(process.feed.top(len(world.records)))
+    assert process.needs == [NeedRecords(1)]
+    process.needs.clear()
+    process.hear(world.records[1])
+    process.said(process.feed.caught_up(1, rows(world, 1)))
+    assert process.needs == [NeedRecords(2)]
+    process.needs.clear()
+    process.said(process.feed.caught_up(2, rows(world, 2)))
+    process.settle()
+
+    told = types(watcher)
+    assert told.index("run.queued") < told.index("run.started") < told.index("run.delta") < told.index("run.finished")
+    assert "run.restarted" not in told
     assert process.feed.view == world.view
 
 
@@ -525,9 +550,10 @@ def test_whatever_happens_on_the_way(seed: int, from_rows: bool) -> None:
             process.hear(late.pop(rng.randrange(len(late))))
         if process.needs and rng.random() < 0.5:
             number = rng.randrange(len(process.needs))
-            if from_rows and isinstance(process.needs[number], NeedRecords):
+            need = process.needs[number]
+            if from_rows and isinstance(need, NeedRecords):
                 del process.needs[number]
-                process.said(process.feed.caught_up(rows(world, process.feed.position)))
+                process.said(process.feed.caught_up(need.after, rows(world, need.after)))
             else:
                 process.meet(number)
         if rng.random() < 0.1:

@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, each against a fresh stack in a temporary folder, one after the other.
 
-python -m tests.benchmarks [latency|connections|replies|history|replay|live]…
+python -m tests.benchmarks [latency|connections|replies|history|replay|replay-beside|live]…
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from infra.stack import secrets
 from infra.stack.config import StackConfig
 from infra.stack.ports import free_port
-from tests.benchmarks import latency
+from tests.benchmarks import latency, replay_beside
 from tests.running import ROOT, answers_200, eventually, own_settings, port_settings, up
 
 RATES = (50, 300)
@@ -34,20 +35,25 @@ def infrastructure() -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def everything(**settings: str) -> Iterator[dict[str, str]]:
-    """All of Chorus with two gateways and the scripted agent; its settings, and these on top."""
+def scripted() -> Iterator[list[str]]:
+    """The scripted agent; the options of `chorus up` that let it answer, through two gateways."""
     port = free_port()
     agent = subprocess.Popen([sys.executable, "-m", "agents", "scripted", "--port", str(port)], cwd=ROOT)
     try:
         eventually("the scripted agent is ready", lambda: answers_200(f"http://127.0.0.1:{port}/health"))
-        with tempfile.TemporaryDirectory(prefix="chorus-bench-") as folder:
-            env = own_settings() | port_settings() | {"CHORUS_DATA": f"{folder}/data"} | settings
-            options = ["--agent", f"http://127.0.0.1:{port}/v1", "--model", "scripted", "--gateways", "2"]
-            with up(env, *options):
-                yield env
+        yield ["--agent", f"http://127.0.0.1:{port}/v1", "--model", "scripted", "--gateways", "2"]
     finally:
         agent.kill()
         agent.wait()
+
+
+@contextlib.contextmanager
+def everything(**settings: str) -> Iterator[dict[str, str]]:
+    """All of Chorus with two gateways and the scripted agent; its settings, and these on top."""
+    with scripted() as options, tempfile.TemporaryDirectory(prefix="chorus-bench-") as folder:
+        env = own_settings() | port_settings() | {"CHORUS_DATA": f"{folder}/data"} | settings
+        with up(env, *options):
+            yield env
 
 
 def _latency() -> None:
@@ -57,6 +63,11 @@ def _latency() -> None:
         asyncio.run(latency.main(http, ws, RATES[0], 5))  # warms connections, caches and the JVM; printed all the same
         for rate in RATES:
             asyncio.run(latency.main(http, ws, rate, SECONDS))
+
+
+def _replay_beside() -> None:
+    with scripted() as options:
+        replay_beside.main(options)
 
 
 def _module(name: str, *arguments: str) -> Callable[[], None]:
@@ -76,8 +87,17 @@ SCENARIOS: dict[str, Callable[[], None]] = {
     "replies": _module("replies_throughput", "--rate", "100", "--seconds", "20"),
     "history": _module("history_sink", "--facts", "100000"),
     "replay": _module("replay", "--facts", "1000000"),
+    "replay-beside": _replay_beside,
     "live": _module("live_window", "--records", "20000"),
 }
+
+
+def _count_s() -> float:
+    """How fast a core is at this moment: machines that are rented are not the same every day."""
+    began, total = time.process_time(), 0
+    for number in range(10_000_000):
+        total += number
+    return time.process_time() - began
 
 
 def main() -> None:
@@ -85,6 +105,7 @@ def main() -> None:
     if unknown := set(wanted) - SCENARIOS.keys():
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}: choose of {', '.join(SCENARIOS)}")
     print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the start")
+    print(f"this machine's Python counts to ten million in {_count_s():.2f} s of processor time")
     for name in wanted:
         print(f"\n== {name}", flush=True)
         SCENARIOS[name]()

@@ -40,7 +40,7 @@ async def measure(env: dict[str, str], facts: int) -> list[Rate]:
         PostgresSettings.from_env(env),
         SealingSettings.from_env(env),
     )
-    stored = await _publish(kafka, settings, sealing, facts)
+    stored = await fill(kafka, settings, sealing, facts)
     async with HistoryReplay.opened(Log(kafka, ObjectsSettings("")), settings, sealing, Pace(None)) as replay:
         await replay.give_up()
         await replay.begin(None)
@@ -56,7 +56,8 @@ async def measure(env: dict[str, str], facts: int) -> list[Rate]:
         return rates
 
 
-async def _publish(kafka: KafkaSettings, settings: PostgresSettings, sealing: SealingSettings, facts: int) -> int:
+async def fill(kafka: KafkaSettings, settings: PostgresSettings, sealing: SealingSettings, facts: int) -> int:
+    """Publish so many facts, and have it that history has stored them; how many they are."""
     async with await postgres.connect(settings) as pool:
         async with pool.acquire() as connection:
             keyring = Keyring(pool, sealing)

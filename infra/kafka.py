@@ -90,10 +90,10 @@ class Publisher:
             request_timeout_ms=30_000,
             retry_backoff_ms=100,
         )
-        _gather(self.producer._sender)
 
     async def start(self) -> None:
         await self.producer.start()
+        _gather(self.producer._sender)
 
     async def stop(self) -> None:
         await self.producer.stop()

@@ -23,11 +23,13 @@ from tests.running import DEADLINE_S, Stack
 
 async def test_every_topic_is_there_with_its_partitions_and_dead_letters(stack: Stack) -> None:
     """A stack that is up has every topic of the table, and Kafka makes none by itself."""
-    admin = AdminClient({"bootstrap.servers": stack.kafka})
+    admin = AdminClient({"bootstrap.servers": stack.kafka, "allow.auto.create.topics": True})
+    await asyncio.to_thread(admin.list_topics, "conversation-event", timeout=10)
     topics = (await asyncio.to_thread(admin.list_topics, timeout=10)).topics
-    there = {name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")}
+    wanted = {name: t.partitions for t in TOPICS for name in (t.name, t.dead_letters)}
 
-    assert there == {name: t.partitions for t in TOPICS for name in (t.name, t.dead_letters)}
+    assert {name: len(topics[name].partitions) for name in wanted} == wanted
+    assert "conversation-event" not in topics
 
 
 async def test_kafka_keeps_what_it_acknowledged(stack: Stack) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -144,10 +144,10 @@ async def whole(reader: AIOKafkaConsumer, where: list[TopicPartition]) -> dict[T
     return {p: (firsts[p], ends[p]) for p in where}
 
 
-async def since(settings: KafkaSettings, suffix: str, age: timedelta) -> int:
-    """How many records all topics whose names end so got within this time."""
+async def since(settings: KafkaSettings, topics: Iterable[str], age: timedelta) -> int:
+    """How many records these topics, those that are there, got within this time."""
     there = await partitions(settings)
-    where = [TopicPartition(name, p) for name, count in there.items() if name.endswith(suffix) for p in range(count)]
+    where = [TopicPartition(name, p) for name in topics for p in range(there.get(name, 0))]
     if not where:
         return 0
     at_ms = int((datetime.now(UTC) - age).timestamp() * 1000)

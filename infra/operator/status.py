@@ -94,9 +94,11 @@ async def _dead_letters(data: Path) -> int | None:
     """How many records became dead letters within a day; None where Kafka does not say."""
     from infra.operator import local, reached  # slow to import: not for --quick
     from infra.settings import KafkaSettings
+    from schemas.topics import TOPICS
 
     try:
-        return await reached.since(KafkaSettings.from_env(local.environment(data)), "-dlq", timedelta(days=1))
+        kafka = KafkaSettings.from_env(local.environment(data))
+        return await reached.since(kafka, [topic.dead_letters for topic in TOPICS], timedelta(days=1))
     except (CannotBeDone, BadSetting):
         return None
 

@@ -73,11 +73,17 @@ async def test_groups_that_live_and_the_sink_in_postgresql(operator: Operator, s
     assert "PostgreSQL at 127.0.0.1:1" in alone.stderr
 
 
+def _interruptible() -> None:
+    # A shell lets what it starts in the background ignore it, and that is handed down.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 async def test_it_looks_again_and_again(operator: Operator) -> None:
     """A line of JSON for each look, until it is interrupted: exit code 130, as any program that was."""
     process = await asyncio.create_subprocess_exec(
-        *CHORUS, "lag", "--watch", "--json", cwd=ROOT, env=operator.stack.env, stdout=asyncio.subprocess.PIPE
-    )
+        *CHORUS, "lag", "--watch", "--json", cwd=ROOT, env=operator.stack.env, stdout=asyncio.subprocess.PIPE,
+        preexec_fn=_interruptible,
+    )  # fmt: skip
     assert process.stdout is not None
     async with asyncio.timeout(60):
         looks = [json.loads(await process.stdout.readline()) for _ in range(2)]

@@ -14,7 +14,7 @@ NODE_PATH := $(shell $(NODE_IS_NEW) 2>/dev/null || echo $(CURDIR)/$(BIN):)
 WEB_SOURCES := $(shell find $(WEB) -type f -not -path '$(WEB)/node_modules/*' -not -path '$(WEB)/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test test-faults test-compose lint format bench soak browser clean-data
+.PHONY: help setup up down status test test-slow test-faults test-compose lint format bench soak browser clean-data
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ down: ## Stop it
 status: ## Say what runs
 	@$(BIN)/chorus status
 
-test: setup browser lint ## Prove it: every test but the fault suite and the one that needs a Docker engine
-	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults
+test: setup browser lint ## Prove it: every test but the slow ones, the fault suite and the one that needs a Docker engine
+	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults -m "not slow"
+
+test-slow: setup ## The tests that take more than a quarter of a minute each
+	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults -m slow
 
 # One seed makes the same people say the same; RANDOM_MINUTES draws faults for so long, instead of the suite.
 test-faults: setup ## Break everything while people talk, and look at what is left (RANDOM_MINUTES=n SEED=s REPORT=file.md)

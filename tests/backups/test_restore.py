@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import pytest
 
 from infra import backups, restoring
 from infra.kafka import end_offsets, partition_of, read_partition
@@ -80,6 +81,7 @@ async def talk(someone: Someone, count: int) -> list[str]:
     return made
 
 
+@pytest.mark.slow
 async def test_the_database_is_lost_and_kafka_is_kept(operator: Operator, start: Start) -> None:
     """What is newer than the backup comes from the log: every row is as it was."""
     await operator.begin_anew()
@@ -224,6 +226,7 @@ async def publish_half(operator: Operator) -> None:
     await restoring.publish(operator.kafka, objects, manifest, Plan(topic_id, 0, half), int)
 
 
+@pytest.mark.slow
 async def test_both_are_lost(operator: Operator, start: Start, scripted_agent: str) -> None:
     """The log comes from the archive, into a topic with another id: rows are as they were, clients start anew, and the
     conversation goes on without a hole."""

@@ -215,6 +215,7 @@ async def test_without_postgresql_the_warm_go_on_and_the_cold_wait(
     await gate.stop()
 
 
+@pytest.mark.slow
 async def test_killed_again_and_again_under_load(
     someone: Someone, stack: Stack, start_process: StartProcess, dice: random.Random
 ) -> None:

@@ -188,6 +188,7 @@ async def test_postgresql_stands_still(gateway: tuple[Running, str], stage: Stag
             await online.until(lambda f: f["type"] == "message.created", 10)
 
 
+@pytest.mark.slow
 async def test_redis_stands_still(gateway: tuple[Running, str], stage: Stage, ada: Someone, play: Play) -> None:
     """Sockets stay while Redis does not answer; messages are still acknowledged, and what was missed comes after."""
     async with socket(gateway[1], ada.token) as online:

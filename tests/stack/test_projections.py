@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from infra import history, postgres
@@ -128,6 +129,7 @@ async def test_nothing_is_lost_when_redis_is_flushed(world: World, start_process
     await world.agree()
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_or_doubled_when_both_are_killed(world: World, start_process: StartProcess) -> None:
     """SIGKILL in mid-flow, twice: what comes again is known."""
     for _ in range(3):

@@ -96,6 +96,7 @@ async def _load(bootstrap: str, topic: str, journal: Journal, stop: asyncio.Even
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_workers_come_and_go_and_are_killed_under_load(
     stack: Stack, workers: tuple[Workers, str], journal_path: Path

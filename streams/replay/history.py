@@ -12,12 +12,13 @@ import structlog
 
 from infra import postgres
 from infra.keyring import Keyring
+from infra.segments import Record
 from infra.settings import PostgresSettings, SealingSettings
 from schemas.contract import InvalidRecord
 from schemas.topics import CONVERSATION_EVENTS
 from streams.projections.storing import Memory, Read, open_texts, write_new
 from streams.replay import shadow
-from streams.replay.log import PARTITIONS, TOPIC, Log, LogRecord
+from streams.replay.log import PARTITIONS, TOPIC, Log
 from streams.replay.pace import Pace
 from streams.replay.progress import Bar
 from streams.replay.refusals import CannotReplay
@@ -247,14 +248,14 @@ class HistoryReplay:
                 if start < end:
                     group.create_task(one(partition, start, end))
 
-    async def _store(self, writer: "Connection", partition: int, batch: Sequence[LogRecord]) -> None:
+    async def _store(self, writer: "Connection", partition: int, batch: Sequence[Record]) -> None:
         items = await open_texts(self._keyring, list(self._decoded(partition, batch)))
         async with writer.transaction():
             if items:
                 await write_new(writer, self._topic_id, items, self._memory)
             await shadow.reached(writer, partition, batch[-1].offset + 1)
 
-    def _decoded(self, partition: int, batch: Sequence[LogRecord]) -> Iterator[Read]:
+    def _decoded(self, partition: int, batch: Sequence[Record]) -> Iterator[Read]:
         scanned = self._partly.scanned.get(partition, 0)
         chosen = self._partly.conversations
         for record in batch:

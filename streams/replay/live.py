@@ -20,6 +20,7 @@ from infra import redis as our_redis
 from infra.kafka import epoch_of
 from infra.keyring import Keyring
 from infra.live import WINDOW_S, encode_record, records_key, state_key
+from infra.segments import Record
 from infra.settings import PostgresSettings, RedisSettings, SealingSettings
 from schemas import events
 from schemas.contract import InvalidRecord
@@ -29,7 +30,7 @@ from schemas.sealing import CannotUnseal
 from schemas.topics import CONVERSATION_EVENTS
 from streams.projections.window import WRITE, live_record, write_arguments
 from streams.replay import shadow, windows
-from streams.replay.log import PARTITIONS, Log, LogRecord
+from streams.replay.log import PARTITIONS, Log
 from streams.replay.pace import Pace
 from streams.replay.progress import Bar
 
@@ -179,7 +180,7 @@ class LiveReplay:
         last = self._last_ms.get(conversation_id)  # unknown to one that goes on: then as if it were now
         return WINDOW_S if last is None else max(1, int(WINDOW_S - time.time() + last / 1000))
 
-    async def _write(self, partition: int, batch: Sequence[LogRecord]) -> None:
+    async def _write(self, partition: int, batch: Sequence[Record]) -> None:
         records = []
         for raw in batch:
             if (key := (raw.key or b"").decode(errors="replace")) not in self._chosen:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
@@ -11,7 +10,7 @@ from aiokafka.structs import TopicPartition
 from infra import archives
 from infra.kafka import end_offsets, first_offsets, offsets_at, topic_ids
 from infra.objects import Objects, ObjectsSettings
-from infra.segments import chain
+from infra.segments import Record, chain
 from infra.settings import KafkaSettings
 from schemas.topics import CONVERSATION_EVENTS, CONVERSATION_PARTITIONS
 from streams.replay.refusals import CannotReplay
@@ -23,21 +22,6 @@ BATCH = 4_000
 """Records at once: large enough for PostgreSQL's commits not to count, small enough for a bar that moves."""
 
 _FETCH_BYTES = 4 * 2**20
-
-
-class LogRecord(Protocol):
-    """A record of the log, wherever it was read; `timestamp` is in milliseconds since 1970."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class Log:
@@ -84,7 +68,7 @@ class Log:
                     "elsewhere, set CHORUS_OBJECTS."
                 )
 
-    async def read(self, partition: int, start: int, end: int) -> AsyncGenerator[Sequence[LogRecord], None]:
+    async def read(self, partition: int, start: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
         """The records of one partition from offset `start` up to, not including, `end`, a batch at a time."""
         first = min(self._firsts.get(partition, 0), end)
         if start < first:
@@ -110,8 +94,8 @@ class Log:
         finally:
             await consumer.stop()
 
-    async def _archived(self, partition: int, start: int, end: int) -> AsyncGenerator[Sequence[LogRecord], None]:
-        batch: list[LogRecord] = []
+    async def _archived(self, partition: int, start: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
+        batch: list[Record] = []
         async with aclosing(archives.read_log(self._kafka, Objects(self._archive), partition, start, end)) as records:
             async for record in records:
                 batch.append(record)

@@ -33,7 +33,7 @@ status: ## Say what runs
 test: setup browser lint ## Prove it: every test but the slow ones, the fault suite and the one that needs a Docker engine
 	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults -m "not slow"
 
-test-slow: setup ## The tests that take more than a quarter of a minute each
+test-slow: setup ## The longest tests
 	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults -m slow
 
 # One seed makes the same people say the same; RANDOM_MINUTES draws faults for so long, instead of the suite.

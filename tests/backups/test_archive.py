@@ -42,6 +42,7 @@ async def archived(operator: Operator, partition: int = BUSY) -> int:
     return len([r async for r in archives.read_archived(objects, found, 0, end)])
 
 
+@pytest.mark.slow
 async def test_an_archiver_that_is_killed_leaves_a_whole_archive(
     operator: Operator, producer: AIOKafkaProducer
 ) -> None:

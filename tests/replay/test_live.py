@@ -37,6 +37,7 @@ async def shown(world: World, talks: list[Talk]) -> list[LiveWindow]:
     return found
 
 
+@pytest.mark.slow
 async def test_corrupted_windows_are_mended_and_nobody_sees_a_hole(
     world: World, start_process: StartProcess, replay: Replay
 ) -> None:

@@ -138,6 +138,7 @@ async def test_it_may_die_between_any_two_of_its_outputs(
     assert None is (await someone.decided(last)).code
 
 
+@pytest.mark.slow
 async def test_a_second_writer_leaves_and_one_story_is_told(
     someone: Someone, start_process: StartProcess, stack: Stack
 ) -> None:
@@ -207,6 +208,7 @@ async def test_redis_may_be_away(someone: Someone, stack: Stack, start_process: 
     someone.holds(here)
 
 
+@pytest.mark.slow
 async def test_an_overdue_run_is_requested_again(someone: Someone, start_process: StartProcess) -> None:
     """A run that is open for too long is requested again, the same request; also by a worker that finds it so."""
     first = await start_process("streams", "conversations", CHORUS_RUN_LIMIT_S="1")

@@ -312,6 +312,7 @@ async def test_a_thousand_commands_in_a_second(url: str, stage: Stage, ada: Some
 # -- time --
 
 
+@pytest.mark.slow
 async def test_silence_and_expiry(stage: Stage, stack: Stack, start_process: StartProcess) -> None:
     """Who does not answer two pings is closed with 4012; an expired token closes 4005 unless it is refreshed."""
     port = free_port()

@@ -103,6 +103,7 @@ async def test_a_cancel_is_remembered_for_a_request_to_come(asker: Asker, start_
         assert (ended.status, ended.attempt, ended.last_seq, ended.content) == ("cancelled", 1, 0, "")
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_is_followed_by_another_attempt(asker: Asker, start_process: StartProcess) -> None:
     """SIGKILL in mid-answer: the run is answered by attempt 2, whole, and ends once."""
     replies = await start_process("streams", "replies")
@@ -270,6 +271,7 @@ async def test_a_stop_lets_answers_finish(asker: Asker, start_process: StartProc
     assert len(asker.text(request, end).split()) == 100
 
 
+@pytest.mark.slow
 async def test_what_takes_longer_than_a_stop_is_answered_again(asker: Asker, start_process: StartProcess) -> None:
     """After the drain time an answer is left unreported, and its provider freed: the next worker makes attempt 2."""
     question = word()
@@ -362,6 +364,7 @@ def accepted(asker: Asker, request: AnswerRequested) -> RunEndedReport | None:
     return None
 
 
+@pytest.mark.slow
 async def test_a_thousand_calls_at_once(asker: Asker, start_process: StartProcess) -> None:
     """A thousand conversations wait for slow agents in one process; a second question waits for its first answer."""
     await start_process("streams", "replies")

@@ -148,6 +148,7 @@ async def test_a_killed_supervisor_takes_its_parts_along(local: Local) -> None:
     await connection.close()
 
 
+@pytest.mark.slow
 def test_what_a_killed_supervisor_left_is_ended_by_the_next_up(local: Local) -> None:
     """A part that did not follow its supervisor, stopped here so that it cannot, is in nobody's way."""
     local.ensure_up()
@@ -221,6 +222,7 @@ def _damage_kafka(data: Path) -> Callable[[], object]:
     return lambda: properties.write_bytes(intact)
 
 
+@pytest.mark.slow
 def test_a_damaged_data_folder_is_told(local: Local) -> None:
     """Which part, what it said, and what to do; what had been started is stopped; whole again, it starts again."""
     local.ensure_up()

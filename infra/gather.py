@@ -16,10 +16,12 @@ class Gather(Generic[Q, A]):
 
     Args:
         ask: answers a batch, in its order; what it raises, everybody in the batch gets.
+        pause_s: how long questions are waited for before each round trip, in seconds; 0 where each leaves at once.
     """
 
-    def __init__(self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]]) -> None:
+    def __init__(self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], pause_s: float = 0) -> None:
         self._ask = ask
+        self._pause_s = pause_s
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._asking: asyncio.Task[None] | None = None
 
@@ -33,6 +35,8 @@ class Gather(Generic[Q, A]):
 
     async def _run(self) -> None:
         while self._waiting:
+            if self._pause_s:
+                await asyncio.sleep(self._pause_s)
             batch, self._waiting = self._waiting, []
             try:
                 answers = await self._ask([question for question, _ in batch])

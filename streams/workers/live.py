@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import asyncpg
@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError, TryAgainError
 
 from infra import growth, history, postgres
 from infra import redis as our_redis
+from infra.gather import Gather
 from infra.kafka import epoch_of, topic_ids
 from infra.keyring import Keyring
 from infra.live import state_key
@@ -159,12 +160,11 @@ _REFUSALS = ("OOM ", "READONLY ", "MISCONF ")
 
 
 class _Scripts:
-    """Runs scripts, those that were asked for during one round trip together in the next."""
+    """Runs scripts, those that were asked for at about the same time together."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._waiting: list[tuple[Advance, asyncio.Future[None]]] = []
-        self._sender: asyncio.Task[None] | None = None
+        self._together = Gather(self._send, GATHER_S)
 
     async def run(self, step: Advance) -> None:
         """Run one.
@@ -172,33 +172,18 @@ class _Scripts:
         Raises:
             redis.exceptions.RedisError: it may or may not have run.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((step, done))
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send())
-        await done
+        answer = await self._together.one(step)
+        if isinstance(answer, ResponseError) and any(word in str(answer) for word in _REFUSALS):
+            raise TryAgainError(str(answer))
+        if isinstance(answer, Exception):
+            raise answer
 
-    async def _send(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(GATHER_S)
-            batch, self._waiting = self._waiting, []
-            pipeline = self._redis.pipeline(transaction=False)
-            for step, _ in batch:
-                pipeline.eval(ADVANCE, len(step.keys), *step.keys, *step.arguments)
-            try:
-                answers: list[object] = await pipeline.execute(raise_on_error=False)
-            except Exception as error:  # whoever waits for it decides
-                answers = [error] * len(batch)
-            for (_, done), answer in zip(batch, answers, strict=True):
-                if done.done():  # its lane was cancelled
-                    continue
-                if isinstance(answer, ResponseError) and any(word in str(answer) for word in _REFUSALS):
-                    answer = TryAgainError(str(answer))
-                if isinstance(answer, Exception):
-                    done.set_exception(answer)
-                else:
-                    done.set_result(None)
-        self._sender = None
+    async def _send(self, steps: Sequence[Advance]) -> list[object]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for step in steps:
+            pipeline.eval(ADVANCE, len(step.keys), *step.keys, *step.arguments)
+        answers: list[object] = await pipeline.execute(raise_on_error=False)
+        return answers
 
 
 _decode_view = msgspec.json.Decoder(ConversationView).decode

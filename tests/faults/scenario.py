@@ -75,6 +75,7 @@ class Outcome:
     resets: int = 0
     restarts: dict[str, int] = field(default_factory=dict)
     longest_silence_s: float = 0.0
+    troubles: dict[str, float] = field(default_factory=dict)
     note: str = ""
     problems: list[str] = field(default_factory=list)
 
@@ -139,6 +140,9 @@ async def play(
                 if not await watch.calm(CALM_S, FINISH_S):
                     scene.problems.append(f"not well {FINISH_S:.0f} s after the fault: {watch.seen[-1].trouble}")
                 outcome.recovery_s = round(watch.recovered_after(ended_at), 1)
+                if line_s is not None and outcome.recovery_s > line_s:
+                    scene.notes.append(f"at last: {watch.last_trouble()}")
+                outcome.troubles = watch.troubles_after(ended_at)
             else:
                 scene.problems.append(f"not well before the fault: {watch.seen[-1].trouble}")
             if not await load.rest(FINISH_S):

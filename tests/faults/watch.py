@@ -6,6 +6,7 @@ something was not well. Under load no queue is ever empty, so "no lag" means: wh
 
 import asyncio
 import contextlib
+import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -82,6 +83,18 @@ class Watch:
     def recovered_after(self, since: float) -> float:
         """Seconds from `since` to the last moment at which something was not well; 0 where there was none."""
         return max((seen.at - since for seen in self.seen if seen.trouble and seen.at > since), default=0.0)
+
+    def last_trouble(self) -> str:
+        """What was not well when something last was not."""
+        return next((seen.trouble for seen in reversed(self.seen) if seen.trouble), "nothing")
+
+    def troubles_after(self, since: float) -> dict[str, float]:
+        """What was not well, numbers aside, and when it last was: seconds from `since`."""
+        return {
+            re.sub(r"\d+", "n", seen.trouble): round(seen.at - since, 1)
+            for seen in self.seen
+            if seen.trouble and seen.at > since
+        }
 
     def drained(self, group: str, since: float) -> tuple[float, float]:
         """Of the time from `since` until the group had no lag: records a second processed, and records a second that

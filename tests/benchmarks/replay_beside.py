@@ -23,10 +23,10 @@ from tests.benchmarks.latency import Measured
 from tests.benchmarks.replay import fill
 from tests.running import CHORUS, ROOT, own_settings, port_settings, up
 
-FACTS = 300_000
+FACTS = 1_000_000
 RATE = 40.0
 """Messages a second: with headroom, so that it is the replay that is seen and not a queue."""
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def main(options: list[str]) -> None:

@@ -41,21 +41,21 @@ class Operator:
     def postgres(self) -> PostgresSettings:
         return PostgresSettings.from_env(self.env)
 
-    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Begin a `chorus` command."""
+    def begin(self, *arguments: str, **settings: str) -> "subprocess.Popen[str]":
+        """Begin a `chorus` command, with these settings on top."""
         return subprocess.Popen(
             [*CHORUS, *arguments],
             cwd=ROOT,
-            env=self.env,
+            env=self.env | settings,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    async def run(self, *arguments: str, status: int = 0) -> str:
+    async def run(self, *arguments: str, status: int = 0, **settings: str) -> str:
         """Run a `chorus` command that must end with this exit code; what it printed."""
-        process = self.begin(*arguments)
+        process = self.begin(*arguments, **settings)
         output, _ = await asyncio.to_thread(process.communicate, timeout=120)
         assert process.returncode == status, output
         assert "Traceback" not in output

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -10,7 +11,7 @@ import asyncpg
 import pytest
 
 from infra import backups, restoring
-from infra.kafka import end_offsets, partition_of, read_partition
+from infra.kafka import end_offsets, first_offsets, partition_of, read_partition
 from infra.objects import Objects, ObjectsSettings
 from infra.restoring import Plan
 from infra.stack.ports import free_port
@@ -112,6 +113,32 @@ async def test_the_database_is_lost_and_kafka_is_kept(operator: Operator, start:
     assert before != await rows(operator)
     await start("history")
     await caught_up(operator)
+    assert before == await rows(operator)
+
+
+@pytest.mark.slow
+async def test_a_replay_reads_what_kafka_no_longer_has(operator: Operator, start: Start) -> None:
+    """Where the log was trimmed, a replay takes what it misses from the archive; without an archive it says so."""
+    await operator.begin_anew()
+    processes = await start("conversations", "history")
+    async with conversing(operator.stack) as someone:
+        await talk(someone, 4)
+        await caught_up(operator)
+        before = await rows(operator)
+        await operator.run("archive")
+        await operator.run("backup")
+        await operator.run("archive", "--trim-before", datetime.now(UTC).isoformat())
+    await stop(processes)
+    assert sum((await first_offsets(operator.kafka, TOPIC, PARTITIONS)).values()) == 16
+    connection = await asyncpg.connect(operator.postgres.url)
+    await connection.execute("UPDATE messages SET content = 'wrong'")
+    await connection.close()
+
+    elsewhere = operator.objects.with_name("elsewhere")
+    refused = await operator.run("replay", "history", status=2, CHORUS_OBJECTS=str(elsewhere))
+    assert "set CHORUS_OBJECTS" in refused
+    await operator.run("replay", "history", "--swap")
+
     assert before == await rows(operator)
 
 

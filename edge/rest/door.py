@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edge import audit
 from edge.problems import problem
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
@@ -56,7 +57,8 @@ class Door:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
         visit = _Visit(send, request_id, self._cors(headers))
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        client = (scope.get("client") or (None,))[0]
+        with structlog.contextvars.bound_contextvars(request_id=request_id), audit.coming_from(client, request_id):
             try:
                 refusal, receive = await self._admit(scope, headers, receive)
                 await (refusal or self._app)(scope, receive, visit.send)

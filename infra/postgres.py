@@ -19,6 +19,8 @@ AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    # What asyncpg says where the server has said goodbye, and the connection has not ended yet.
+    asyncpg.InternalClientError,
 )
 """What a statement raises when the server is away, restarting, full or no longer the primary: wait and try again,
 nothing is wrong with the data."""

@@ -91,9 +91,10 @@ class Watch:
     def troubles_after(self, since: float) -> dict[str, float]:
         """What was not well, numbers aside, and when it last was: seconds from `since`."""
         return {
-            re.sub(r"\d+", "n", seen.trouble): round(seen.at - since, 1)
+            re.sub(r"\d+", "n", trouble): round(seen.at - since, 1)
             for seen in self.seen
-            if seen.trouble and seen.at > since
+            for trouble in filter(None, seen.trouble.split("; "))
+            if seen.at > since
         }
 
     def drained(self, group: str, since: float) -> tuple[float, float]:
@@ -135,7 +136,7 @@ class Watch:
             if before is not None:
                 behind = sum(max(0, end - done[group].get(p, 0)) for p, end in before[topic].items())
                 if behind:
-                    trouble = trouble or f"{group} is behind by {behind}"
+                    trouble = "; ".join(filter(None, (trouble, f"{group} is behind by {behind}")))
         return Seen(
             now,
             trouble,

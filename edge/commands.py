@@ -109,14 +109,16 @@ class Commands:
         content: str,
         agent_id: str | UnsetType | None = UNSET,
         when_busy: str = "enqueue",
+        edits: str | None = None,
         on_its_way: Callable[[], None] | None = None,
     ) -> Sent:
         """Say something. The same `client_message_id` again gives the same answer and changes nothing.
 
-        With `when_busy="reject"` it waits for the decision.
+        With `when_busy="reject"`, or where it `edits` another, it waits for the decision.
 
         Args:
             agent_id: who answers; absent the conversation's agent, None nobody.
+            edits: the caller's own message that this one is to stand beside.
             on_its_way: called when whatever is sent to the conversation from now on comes behind this message.
 
         Raises:
@@ -128,7 +130,8 @@ class Commands:
         conversation = await self._writable(user_id, conversation_id)
         message_id = ids.message_id(conversation_id, user_id, client_message_id)
         key = await self._key(user_id)
-        digest = key.digest(content)
+        # No text holds NUL: the same words instead of another message are another request.
+        digest = key.digest(content if edits is None else f"{content}\0{edits}")
         if (before := await self._sent.recently(message_id)) is not None:
             return _again(message_id, digest, before)
         if conversation.archived:
@@ -143,7 +146,7 @@ class Commands:
         agent = await self._access.agent(
             conversation.project_id, conversation.agent_id if agent_id is UNSET else agent_id
         )
-        waits = when_busy == "reject"
+        waits = when_busy == "reject" or edits is not None
         command = events.SendMessage(
             conversation_id=conversation_id,
             project_id=conversation.project_id,
@@ -156,6 +159,7 @@ class Commands:
             digest=digest,
             agent=agent,
             when_busy=when_busy,
+            edits=edits,
         )
         run_id = None if agent is None else ids.run_id(message_id)
         if waits:
@@ -299,7 +303,8 @@ class Commands:
         return await self._changed(user_id, ids.new_id(), command)
 
     async def delete(self, user_id: str, *, conversation_id: str) -> Changed:
-        """Delete a conversation, for everybody and for good. Doing it again answers the same."""
+        """Delete a conversation, for everybody; it can be restored until it is purged. Doing it again answers the
+        same."""
         conversation = await self._access.conversation(user_id, conversation_id)
         command = events.DeleteConversation(
             conversation_id=conversation_id,
@@ -308,12 +313,28 @@ class Commands:
             role=_writer(conversation.role),
             ask=self._decisions.ask,
         )
-        return await self._changed(user_id, ids.delete_id(conversation_id, user_id), command)
+        return await self._changed(user_id, ids.new_id(), command)
+
+    async def restore(self, user_id: str, *, conversation_id: str) -> Changed:
+        """Bring a deleted conversation back, as long as it is not purged. Doing it again answers the same."""
+        conversation = await self._access.conversation(user_id, conversation_id)
+        command = events.RestoreConversation(
+            conversation_id=conversation_id,
+            project_id=conversation.project_id,
+            user_id=user_id,
+            role=_writer(conversation.role),
+            ask=self._decisions.ask,
+        )
+        return await self._changed(user_id, ids.new_id(), command)
 
     # -- who may --
 
     async def _writable(self, user_id: str, conversation_id: str) -> ConversationAccess:
         conversation = await self._access.conversation(user_id, conversation_id)
+        if conversation.deleted:
+            # Perhaps it was restored a moment ago, through another process.
+            self._access.forget_conversation(user_id, conversation_id)
+            conversation = await self._access.conversation(user_id, conversation_id)
         if conversation.deleted:
             raise Refused(ErrorCode.NOT_FOUND)
         _writer(conversation.role)

@@ -8,7 +8,7 @@ import msgspec
 
 from infra.live import LiveRecord
 from schemas import events, frames, shown
-from schemas.conversation import ConversationView
+from schemas.conversation import LISTED, ConversationView
 
 
 def cursor(epoch: str, position: int) -> str:
@@ -34,9 +34,9 @@ def push_of(fact: events.AnyFact, live: LiveRecord, conversation: frames.Convers
     match fact:
         case events.ConversationCreated():
             return frames.ConversationCreatedPush(cursor=at, conversation=conversation)
-        case events.ConversationUpdated():
+        case events.ConversationUpdated() | events.ConversationRestored():
             return frames.ConversationUpdatedPush(cursor=at, conversation=conversation)
-        case events.ConversationDeleted():
+        case events.ConversationDeleted() | events.ConversationPurged():
             return frames.ConversationDeletedPush(cursor=at, conversation=conversation)
         case events.MessagePosted():
             return frames.MessageCreated(
@@ -78,7 +78,7 @@ def list_push(live: LiveRecord) -> bytes | None:
     if live.conversation is None:
         return None
     for fact in live.record.facts:
-        if isinstance(fact, events.ConversationCreated | events.ConversationUpdated | events.ConversationDeleted):
+        if isinstance(fact, LISTED):
             return msgspec.json.encode(push_of(fact, live, live.conversation))
     return None
 

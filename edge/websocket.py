@@ -227,6 +227,7 @@ class Connection:
                     content=frame.content,
                     agent_id=frame.agent_id,
                     when_busy=frame.when_busy,
+                    edits=frame.edits,
                     on_its_way=on_its_way,
                 )
                 return {"message_id": sent.message_id, "run_id": sent.run_id}
@@ -267,6 +268,9 @@ class Connection:
                 return {"conversation_id": frame.conversation_id}
             case frames.ConversationDelete():
                 await commands.delete(me, conversation_id=frame.conversation_id)
+                return {"conversation_id": frame.conversation_id}
+            case frames.ConversationRestore():
+                await commands.restore(me, conversation_id=frame.conversation_id)
                 return {"conversation_id": frame.conversation_id}
             case _:
                 raise AssertionError(f"the session performs no {type(frame).__name__}")

@@ -59,7 +59,7 @@ class StoredRun(Struct, frozen=True, kw_only=True):
 
 CONVERSATION_COLUMNS = """
     id::text AS conversation_id, project_id::text, created_by::text, created_at, updated_at, position, title, archived,
-    deleted, agent_id::text, last_question_id::text
+    deleted, deleted_at, purged, agent_id::text, last_question_id::text
 """
 
 # One statement, because rows of two moments would be a state that never was.
@@ -103,37 +103,58 @@ async def positions(db: "Database", conversation_ids: list[str]) -> dict[str, in
 
 
 _SUMMARIES = """
-SELECT id::text, project_id::text, title, archived, deleted, agent_id::text, created_by::text, created_at, updated_at
+SELECT id::text, project_id::text, title, archived, deleted, deleted_at, agent_id::text, created_by::text, created_at,
+    updated_at
 FROM conversations
-WHERE project_id = $1 AND NOT deleted
+WHERE project_id = $1 AND {listed}
     AND ($2::boolean IS NULL OR archived = $2)
     AND ($3::text IS NULL OR strpos(lower(title), lower($3)) > 0)
     AND ($4::timestamptz IS NULL OR (updated_at, id) < ($4, $5::uuid))
+    AND ($7::uuid IS NULL OR EXISTS (SELECT FROM pins WHERE user_id = $7 AND conversation_id = conversations.id))
 ORDER BY updated_at DESC, id DESC
 LIMIT $6
 """
+# Written out, because each has an index of its own.
+_PRESENT, _IN_BIN = _SUMMARIES.format(listed="NOT deleted"), _SUMMARIES.format(listed="deleted AND NOT purged")
 
 
 async def conversation_summaries(
     db: "Database",
     project_id: str,
     *,
+    deleted: bool = False,
     archived: bool | None = None,
     title: str | None = None,
+    pinned_by: str | None = None,
     before: tuple[datetime, str] | None = None,
     limit: int,
 ) -> list[frames.Conversation]:
     """A project's conversations, newest activity first.
 
     Args:
+        deleted: those that are deleted and can be restored, instead of those that are not deleted.
         archived: only those that are, or are not; None for both.
         title: only those whose title contains this, in any case.
+        pinned_by: only those that this person has pinned.
         before: `(updated_at, id)` of the last one of the page before.
     """
     at, last = before or (None, None)
-    return [
-        frames.Conversation(**row) for row in await db.fetch(_SUMMARIES, project_id, archived, title, at, last, limit)
-    ]
+    statement = _IN_BIN if deleted else _PRESENT
+    rows = await db.fetch(statement, project_id, archived, title, at, last, limit, pinned_by)
+    return [frames.Conversation(**row) for row in rows]
+
+
+async def to_purge(db: "Database", kept_s: float, limit: int) -> list[tuple[str, datetime]]:
+    """Conversations that were deleted more than `kept_s` seconds ago, and when, oldest first; by PostgreSQL's clock."""
+    rows = await db.fetch(
+        """
+        SELECT id::text, deleted_at FROM conversations
+        WHERE deleted AND NOT purged AND deleted_at < now() - $1 * interval '1 second' ORDER BY deleted_at LIMIT $2
+        """,
+        kept_s,
+        limit,
+    )
+    return [(row["id"], row["deleted_at"]) for row in rows]
 
 
 async def causes(db: "Database", conversation_id: str) -> list[str]:

@@ -19,13 +19,32 @@ edge wrote the sender's role into the command."""
 RECENT_CAUSES = 32
 """How many causes of updates are remembered. A replay of more repeats them all, in order, and ends where it began."""
 
+DELETED_KEPT_S = 30 * 24 * 60 * 60
+"""Seconds for which a deleted conversation can be restored, unless a setting says otherwise: 30 days."""
+
+LISTED = (
+    events.ConversationCreated,
+    events.ConversationUpdated,
+    events.ConversationDeleted,
+    events.ConversationRestored,
+    events.ConversationPurged,
+)
+"""Facts that change what is seen of a conversation in a list."""
+
 
 def is_update(record: events.ConversationAdvanced) -> bool:
     """Whether the record's cause must be remembered to be known when it comes again.
 
-    Only an update needs it: what the other commands make is known by an id that follows from theirs, for ever.
+    Only what can be done and undone needs it: what the other commands make is known by an id that follows from theirs,
+    for ever.
     """
-    return any(isinstance(fact, events.ConversationUpdated) for fact in record.facts)
+    for fact in record.facts:
+        match fact:
+            case events.ConversationDeleted() | events.ConversationRestored():
+                return True
+            case events.ConversationUpdated(automatic=False):
+                return True
+    return False
 
 
 class RunStatus(StrEnum):
@@ -59,6 +78,8 @@ class ConversationView(Struct, frozen=True, kw_only=True):
     Attributes:
         runs: the open runs by id, in the order in which they will run; at most the first is not queued.
         last_question_id: the newest person's message, parent of the next one.
+        deleted_at: when it was deleted; None where it is not.
+        purged: nothing of it is kept but this; it stays deleted for ever.
     """
 
     conversation_id: str
@@ -70,6 +91,8 @@ class ConversationView(Struct, frozen=True, kw_only=True):
     title: str | None = None
     archived: bool = False
     deleted: bool = False
+    deleted_at: datetime | None = None
+    purged: bool = False
     agent_id: str | None = None
     last_question_id: str | None = None
     runs: dict[str, RunView] = field(default_factory=dict)
@@ -110,7 +133,12 @@ def apply(view: ConversationView | None, record: events.ConversationAdvanced) ->
                     if (value := getattr(fact, name)) is not UNSET:
                         changes[name] = value
             case events.ConversationDeleted():
-                changes["deleted"] = True
+                # Not before anything was said there, whatever the clock said that day: it must not be purged too early.
+                changes |= {"deleted": True, "deleted_at": view.deleted_at or max(record.at, view.updated_at)}
+            case events.ConversationRestored():
+                changes |= {"deleted": False, "deleted_at": None}
+            case events.ConversationPurged():
+                changes |= {"deleted": True, "purged": True, "title": None, "last_question_id": None}
             case events.MessagePosted():
                 changes["updated_at"] = record.at
                 if fact.role == "user":

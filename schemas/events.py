@@ -76,6 +76,8 @@ class SendMessage(Command, frozen=True, kw_only=True):
     digest: str
     agent: AgentRef | None = None
     when_busy: str = "enqueue"
+    edits: Uuid | None = None
+    """The sender's own earlier message that this one is to stand beside, said differently."""
 
 
 class RegenerateAnswer(Command, frozen=True, kw_only=True):
@@ -114,6 +116,21 @@ class DeleteConversation(Command, frozen=True, kw_only=True):
     type: ClassVar[str] = "chorus.conversation.delete.v1"
 
 
+class RestoreConversation(Command, frozen=True, kw_only=True):
+    """A person wants a deleted conversation back."""
+
+    type: ClassVar[str] = "chorus.conversation.restore.v1"
+
+
+class PurgeConversation(Struct, frozen=True, kw_only=True):
+    """A conversation has been deleted for so long that nothing of it is to be kept. Asked by no person."""
+
+    type: ClassVar[str] = "chorus.conversation.purge.v1"
+    conversation_id: Uuid
+    deleted_at: datetime
+    """Which deletion has run out: it may have been restored since, and deleted anew."""
+
+
 class RunStartedReport(Struct, frozen=True, kw_only=True):
     """Replies is about to call the agent for the n-th time."""
 
@@ -136,6 +153,8 @@ class RunEndedReport(Struct, frozen=True, kw_only=True):
     content: Sealed
     usage: Usage | None = None
     error: RunError | None = None
+    title: Sealed | None = None
+    """What the conversation may be called after this exchange, if nobody has named it. Sealed under its id."""
 
 
 ConversationCommand = (
@@ -145,6 +164,8 @@ ConversationCommand = (
     | CreateConversation
     | UpdateConversation
     | DeleteConversation
+    | RestoreConversation
+    | PurgeConversation
     | RunStartedReport
     | RunEndedReport
 )
@@ -167,10 +188,24 @@ class ConversationUpdated(Fact, frozen=True, kw_only=True, tag="conversation.upd
     title: Sealed | None | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
     agent_id: Uuid | None | UnsetType = UNSET
+    automatic: bool = False
+    """Nobody asked for it: the title was made of the first exchange. `user_id` is then whose key seals it."""
 
 
 class ConversationDeleted(Fact, frozen=True, kw_only=True, tag="conversation.deleted"):
+    """Nobody sees it any more. It can be restored until it is purged."""
+
     user_id: Uuid
+
+
+class ConversationRestored(Fact, frozen=True, kw_only=True, tag="conversation.restored"):
+    """It is not deleted any more."""
+
+    user_id: Uuid
+
+
+class ConversationPurged(Fact, frozen=True, kw_only=True, tag="conversation.purged"):
+    """Its messages and runs are to be kept by nobody, for good; only that it was there is known from now on."""
 
 
 class MessagePosted(Fact, frozen=True, kw_only=True, tag="message.posted"):
@@ -262,6 +297,8 @@ KnownFact = (
     ConversationCreated
     | ConversationUpdated
     | ConversationDeleted
+    | ConversationRestored
+    | ConversationPurged
     | MessagePosted
     | MessageRejected
     | RunQueued
@@ -315,6 +352,8 @@ class AnswerRequested(Struct, frozen=True, kw_only=True):
     context: list[ContextMessage]
     requested_at: datetime
     """When the conversation first asked, however often the request is sent again."""
+    untitled: bool = False
+    """Whether the conversation has no title: then the report of the end brings one."""
 
 
 class CancelRequested(Struct, frozen=True, kw_only=True):

@@ -164,6 +164,12 @@ class ConversationDelete(ClientFrame, frozen=True, kw_only=True, tag="conversati
     conversation_id: UuidText
 
 
+class ConversationRestore(ClientFrame, frozen=True, kw_only=True, tag="conversation.restore"):
+    """Bring a deleted conversation back, which is possible for 30 days."""
+
+    conversation_id: UuidText
+
+
 class MessageSend(ClientFrame, frozen=True, kw_only=True, tag="message.send"):
     """Content is measured in characters by the session, so that an empty or a long one gets its own error."""
 
@@ -172,6 +178,8 @@ class MessageSend(ClientFrame, frozen=True, kw_only=True, tag="message.send"):
     content: str
     agent_id: UuidText | None | UnsetType = UNSET
     when_busy: str = "enqueue"
+    edits: UuidText | None = None
+    """An earlier message of the sender's own, to be said differently: this one stands beside it, under one parent."""
 
 
 class MessageRegenerate(ClientFrame, frozen=True, kw_only=True, tag="message.regenerate"):
@@ -184,6 +192,21 @@ class RunCancel(ClientFrame, frozen=True, kw_only=True, tag="run.cancel"):
     conversation_id: UuidText
     run_id: UuidText | None = None
     client_message_id: UuidText | None = None
+
+
+PresenceStatus = Literal["online", "away", "offline"]
+
+
+class Typing(ClientFrame, frozen=True, kw_only=True, tag="typing"):
+    """The person is writing; say it again every few seconds for as long as they are."""
+
+    conversation_id: UuidText
+
+
+class PresenceSet(ClientFrame, frozen=True, kw_only=True, tag="presence.set"):
+    """Whether the person looks at this window; a new connection is `online`. They are away where every window is."""
+
+    status: Literal["online", "away"]
 
 
 class Ping(ClientFrame, frozen=True, kw_only=True, tag="ping"):
@@ -200,9 +223,12 @@ ClientFrames = (
     | ConversationCreate
     | ConversationUpdate
     | ConversationDelete
+    | ConversationRestore
     | MessageSend
     | MessageRegenerate
     | RunCancel
+    | Typing
+    | PresenceSet
     | Ping
 )
 
@@ -240,6 +266,8 @@ class Conversation(Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None = None
+    """Since when it waits in the bin; null where it does not."""
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -255,6 +283,13 @@ class Run(Struct, frozen=True, kw_only=True):
     text: str
     question_id: str | None = None
     """The message that the run answers."""
+
+
+class Present(Struct, frozen=True, kw_only=True):
+    """Another person who looks at the conversation: `online` or `away`."""
+
+    user_id: str
+    status: PresenceStatus
 
 
 class Rejected(Struct, frozen=True, kw_only=True):
@@ -339,6 +374,23 @@ class RunFinished(Push, frozen=True, kw_only=True, omit_defaults=True, tag="run.
     error: RunError | None = None
 
 
+class PresencePush(Push, frozen=True, kw_only=True, omit_defaults=True, tag="presence"):
+    """Another person who looks at the conversation came, looked away, or went; `last_seen` is of those who went."""
+
+    conversation_id: str
+    user_id: str
+    status: PresenceStatus
+    last_seen: datetime | None = None
+
+
+class TypingPush(Push, frozen=True, kw_only=True, tag="typing"):
+    """Another person is writing: show it until a message of theirs comes, and no longer than `expires_in_ms`."""
+
+    conversation_id: str
+    user_id: str
+    expires_in_ms: int
+
+
 class ServerPing(Push, frozen=True, kw_only=True, tag="ping"):
     pass
 
@@ -355,6 +407,7 @@ class SubscribeReply(Struct, frozen=True, kw_only=True):
     messages: list[Message]
     runs: list[Run]
     rejected: list[Rejected]
+    present: list[Present] = []
 
 
 # -- replies: `{"id", "ok": true}` with these fields, or `ErrorReply` --
@@ -431,6 +484,7 @@ class Subscribed(Push, frozen=True, kw_only=True, tag="subscribed"):
     messages: list[Message] | UnsetType = UNSET
     runs: list[Run] | UnsetType = UNSET
     rejected: list[Rejected] | UnsetType = UNSET
+    present: list[Present] | UnsetType = UNSET
     error: CommandError | UnsetType = UNSET
 
 
@@ -450,9 +504,12 @@ REPLIES: Final[dict[type[ClientFrame], type[Struct]]] = {
     ConversationCreate: ConversationReply,
     ConversationUpdate: ConversationReply,
     ConversationDelete: ConversationReply,
+    ConversationRestore: ConversationReply,
     MessageSend: MessageReply,
     MessageRegenerate: RegenerateReply,
     RunCancel: CancelReply,
+    Typing: EmptyReply,
+    PresenceSet: EmptyReply,
     Ping: EmptyReply,
 }
 
@@ -468,6 +525,8 @@ PUSHES: Final = (
     RunRestarted,
     RunFinished,
     Subscribed,
+    PresencePush,
+    TypingPush,
     ServerPing,
     Goodbye,
 )

@@ -4,6 +4,7 @@ Doing anything twice gives the same id, so the second time can be seen and chang
 canonical lower-case text form; derived ids are version 5 (RFC 9562, section 5.5), named inside the id they depend on.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID, uuid4, uuid5
 
@@ -70,9 +71,9 @@ def create_id(conversation_id: str, user_id: str) -> str:
     return _derived(conversation_id, f"create/{user_id}")
 
 
-def delete_id(conversation_id: str, user_id: str) -> str:
-    """The command by which this person deletes a conversation."""
-    return _derived(conversation_id, f"delete/{user_id}")
+def purge_id(conversation_id: str, deleted_at: datetime) -> str:
+    """The command that purges a conversation which was deleted at that time."""
+    return _derived(conversation_id, f"purge/{deleted_at.astimezone(UTC).isoformat()}")
 
 
 def started_id(run_id: str, attempt: int) -> str:

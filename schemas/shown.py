@@ -20,6 +20,7 @@ def conversation(view: ConversationView) -> frames.Conversation:
         created_by=view.created_by,
         created_at=view.created_at,
         updated_at=view.updated_at,
+        deleted_at=view.deleted_at,
     )
 
 

@@ -19,8 +19,8 @@ from schemas.opened import Opened
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "conversation": (
-        *("project_id", "created_by", "title", "archived", "deleted", "agent_id", "last_question_id", "position"),
-        *("created_at", "updated_at"),
+        *("project_id", "created_by", "title", "archived", "deleted", "purged", "agent_id", "last_question_id"),
+        *("position", "created_at", "updated_at"),
     ),
     "message": (
         *("position", "role", "author_id", "agent_id", "owner_id", "client_message_id", "digest"),
@@ -130,6 +130,9 @@ class Told:
                 self.tally.add("rejection", fact.message_id, values)
             case events.CancelRemembered():
                 self.tally.add("remembered cancel", fact.run_id, ())
+            case events.ConversationPurged():
+                self.tally = Tally(keep=self.tally.lines is not None)
+                self._queued_at = {}
             case events.RunQueued():
                 self._queued_at[fact.run_id] = here.at
             case events.RunEnded():
@@ -164,8 +167,8 @@ class Told:
             "conversation",
             view.conversation_id,
             (
-                *(view.project_id, view.created_by, view.title, view.archived, view.deleted, view.agent_id),
-                *(view.last_question_id, view.position, _utc(view.created_at), _utc(view.updated_at)),
+                *(view.project_id, view.created_by, view.title, view.archived, view.deleted, view.purged),
+                *(view.agent_id, view.last_question_id, view.position, _utc(view.created_at), _utc(view.updated_at)),
             ),
         )
 

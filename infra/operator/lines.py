@@ -27,7 +27,8 @@ def said(event: Any) -> str:
             return f"{event.position}: {', '.join(' '.join(fact(f)) for f in event.facts) or 'nothing'}"
         case events.SendMessage():
             busy = "" if event.when_busy == "enqueue" else f" ({event.when_busy})"
-            return f"{short_id(event.user_id)} says{busy} {event.content}"
+            says = "says" if event.edits is None else f"says instead of {short_id(event.edits)}"
+            return f"{short_id(event.user_id)} {says}{busy} {event.content}"
         case events.RegenerateAnswer():
             return f"{short_id(event.user_id)} wants another answer to {short_id(event.message_id)}"
         case events.CancelRun():
@@ -38,6 +39,10 @@ def said(event: Any) -> str:
             return f"{short_id(event.user_id)} changes it{_changes(event)}"
         case events.DeleteConversation():
             return f"{short_id(event.user_id)} deletes it"
+        case events.RestoreConversation():
+            return f"{short_id(event.user_id)} restores it"
+        case events.PurgeConversation():
+            return f"deleted {event.deleted_at.isoformat(timespec='seconds')}: for good"
         case events.RunStartedReport():
             return f"run {short_id(event.run_id)}, attempt {event.attempt}"
         case events.RunEndedReport():
@@ -61,8 +66,13 @@ def fact(it: events.AnyFact) -> tuple[str, str]:
 def _fact(it: events.AnyFact) -> str:
     match it:
         case events.ConversationCreated() | events.ConversationUpdated():
-            return f"by {short_id(it.user_id)}{_changes(it)}"
-        case events.ConversationDeleted():
+            by = (
+                "by itself"
+                if isinstance(it, events.ConversationUpdated) and it.automatic
+                else f"by {short_id(it.user_id)}"
+            )
+            return f"{by}{_changes(it)}"
+        case events.ConversationDeleted() | events.ConversationRestored():
             return f"by {short_id(it.user_id)}"
         case events.MessagePosted():
             who = short_id(it.author_id) if it.role == "user" else f"{it.role} (run {short_id(it.run_id)})"
@@ -122,7 +132,7 @@ class Travel:
             return
         yield f"position {view.position}"
         yield "no title" if view.title is None else f"title {view.title}"
-        for name in ("archived", "deleted"):
+        for name in ("archived", "deleted", "purged"):
             if getattr(view, name):
                 yield name
         runs = [f"{short_id(r.run_id)} {r.status}" + (f" {r.attempt}" if r.attempt else "") for r in view.runs.values()]

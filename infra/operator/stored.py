@@ -13,7 +13,7 @@ from schemas import events
 _STATEMENTS = {
     "conversation": """
         SELECT id::text AS conversation_id, id::text, project_id::text, created_by::text, title, archived, deleted,
-            agent_id::text, last_question_id::text, position, created_at, updated_at
+            purged, agent_id::text, last_question_id::text, position, created_at, updated_at
         FROM conversations WHERE id = ANY($1::uuid[])
     """,
     "message": """

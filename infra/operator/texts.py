@@ -23,7 +23,8 @@ def with_texts(event: Any, show: Show) -> Any:
         case events.SendMessage():
             return replace(event, content=show(event.message_id, event.content))
         case events.RunEndedReport() if event.content:
-            return replace(event, content=show(ids.answer_id(event.run_id), event.content))
+            title = event.title and show(event.conversation_id, event.title)
+            return replace(event, content=show(ids.answer_id(event.run_id), event.content), title=title)
         case events.CreateConversation() | events.UpdateConversation() if event.title:
             return replace(event, title=show(event.conversation_id, event.title))
         case events.AnswerRequested():

@@ -55,6 +55,8 @@ CONVERSATIONS = Table(
         "title": "text",
         "archived": "boolean",
         "deleted": "boolean",
+        "deleted_at": "timestamptz",
+        "purged": "boolean",
         "agent_id": "uuid",
         "last_question_id": "uuid",
         "position": "bigint",
@@ -65,6 +67,7 @@ CONVERSATIONS = Table(
     f"""
     ON CONFLICT (id) DO UPDATE SET
         title = excluded.title, archived = excluded.archived, deleted = excluded.deleted,
+        deleted_at = excluded.deleted_at, purged = excluded.purged,
         agent_id = excluded.agent_id, last_question_id = excluded.last_question_id, position = excluded.position,
         causes = CASE WHEN excluded.causes = '{{}}' THEN conversations.causes ELSE
             (conversations.causes || excluded.causes)
@@ -136,6 +139,8 @@ REJECTIONS = Table(
     },
 )
 REMEMBERED_CANCELS = Table("remembered_cancels", {"run_id": "uuid", "conversation_id": "uuid"})
+PURGED = (MESSAGES, RUNS, REJECTIONS, REMEMBERED_CANCELS)
+"""Where nothing of a purged conversation stays; its own row does, so that it is never begun anew."""
 
 
 class RunRow(Struct):
@@ -178,6 +183,8 @@ class Rows:
     messages: list[tuple[object, ...]] = field(default_factory=list)
     rejections: list[tuple[object, ...]] = field(default_factory=list)
     cancels: list[tuple[object, ...]] = field(default_factory=list)
+    purged: set[str] = field(default_factory=set)
+    """Conversations whose stored rows are to go, before any is written."""
 
     def has(self, record: events.ConversationAdvanced) -> bool:
         """Whether a record of this position is stored already: then this one is a repetition, or a zombie's."""
@@ -254,10 +261,24 @@ class Rows:
                 run = self.runs.get(fact.run_id)
                 if run is not None and run.ended_at is None:
                     _change(run, fact, record)
+            case events.ConversationPurged():
+                self._purge(record.conversation_id)
             case events.CancelRemembered():
                 self.cancels.append((fact.run_id, record.conversation_id))
             case _:
                 pass
+
+    def _purge(self, conversation_id: str) -> None:
+        self.purged.add(conversation_id)
+        for table, rows in (
+            (MESSAGES, self.messages),
+            (REJECTIONS, self.rejections),
+            (REMEMBERED_CANCELS, self.cancels),
+        ):
+            place = list(table.columns).index("conversation_id")
+            rows[:] = [row for row in rows if row[place] != conversation_id]
+        self.runs = {id: run for id, run in self.runs.items() if run.conversation_id != conversation_id}
+        self.begun &= self.runs.keys()
 
 
 def run_ids(records: Iterable[events.ConversationAdvanced]) -> set[str]:
@@ -274,6 +295,8 @@ def _conversation(view: ConversationView, causes: list[str]) -> tuple[object, ..
         view.title,
         view.archived,
         view.deleted,
+        view.deleted_at,
+        view.purged,
         view.agent_id,
         view.last_question_id,
         view.position,

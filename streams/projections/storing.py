@@ -18,7 +18,7 @@ from schemas import events
 from schemas.conversation import ConversationView
 from schemas.opened import Opened, opened, owners
 from schemas.sealing import CannotUnseal
-from streams.projections.history import RUNS, Rows, RunRow, Unfit, run_ids
+from streams.projections.history import PURGED, RUNS, Rows, RunRow, Unfit, run_ids
 
 SINK = "history"
 """Its name in `sink_offsets`."""
@@ -145,6 +145,8 @@ async def _fold(connection: "Connection", topic_id: str, items: list[Item], memo
             raise Unfit(str(item.opened))
         if (what := rows.fold(item.opened)) is not None:
             odd.append((item, what))
+    for table in PURGED if rows.purged else ():
+        await connection.execute(f"DELETE FROM {table.name} WHERE conversation_id = ANY($1)", list(rows.purged))
     for table, values in rows.writes(copy_new=memory is not None):
         if values and table.conflict:
             await connection.execute(table.upsert(), *zip(*values, strict=True))

@@ -6,8 +6,8 @@ Nothing here tells anybody: what is told stands in `streams.projections.live`.
 import msgspec
 
 from infra.live import WINDOW_BYTES, WINDOW_RECORDS, WINDOW_S, LiveRecord
-from schemas import events, shown
-from schemas.conversation import ConversationView
+from schemas import shown
+from schemas.conversation import LISTED, ConversationView
 from schemas.opened import Opened
 
 WRITE = """
@@ -46,8 +46,7 @@ end
 
 def live_record(epoch: str, opened: Opened, view: ConversationView | None) -> LiveRecord:
     """The record as a window keeps it and channels tell it. `view` is the conversation after it, or later."""
-    changes = events.ConversationCreated | events.ConversationUpdated | events.ConversationDeleted
-    listed = view is not None and any(isinstance(fact, changes) for fact in opened.record.facts)
+    listed = view is not None and any(isinstance(fact, LISTED) for fact in opened.record.facts)
     return LiveRecord(
         epoch=epoch,
         record=opened.record,
@@ -71,7 +70,7 @@ def write_arguments(
         0 if view is None else view.position,
         b"" if view is None else msgspec.json.encode(view),
         record,
-        WINDOW_RECORDS,
+        0 if view is not None and view.purged else WINDOW_RECORDS,
         WINDOW_BYTES,
         WINDOW_S,
     )

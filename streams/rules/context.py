@@ -87,4 +87,5 @@ def request(state: State, run_id: str) -> events.AnswerRequested:
         agent=run.agent,
         context=newest_first[::-1],
         requested_at=run.requested_at,
+        untitled=not state.titled,
     )

@@ -5,14 +5,14 @@ command decided again on what it led to gives no record, but asks again for what
 two outputs mends itself.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas import events, ids
-from schemas.conversation import WRITERS, ConversationView, RunStatus, RunView, apply, running
+from schemas.conversation import DELETED_KEPT_S, WRITERS, ConversationView, RunStatus, RunView, apply, running
 from schemas.frames import ErrorCode
 from streams.rules.state import State
 
@@ -43,9 +43,21 @@ Facts: TypeAlias = list[events.AnyFact]
 _Decided: TypeAlias = tuple[Facts, Outcome]
 
 
-def decide(state: State | None, command: events.ConversationCommand, cause: str, now: datetime) -> Outcome:
-    """Decide one command, whose id is `cause`. `state` is None where nothing was ever written."""
-    facts, outcome = _decided(state, command, cause, now)
+def decide(
+    state: State | None,
+    command: events.ConversationCommand,
+    cause: str,
+    now: datetime,
+    *,
+    deleted_kept_s: float = DELETED_KEPT_S,
+) -> Outcome:
+    """Decide one command, whose id is `cause`.
+
+    Args:
+        state: None where nothing was ever written.
+        deleted_kept_s: seconds for which what is deleted can be restored.
+    """
+    facts, outcome = _decided(state, command, cause, now, deleted_kept_s)
     if not facts:
         return outcome
     view = None if state is None else state.view
@@ -66,16 +78,18 @@ def decide(state: State | None, command: events.ConversationCommand, cause: str,
     return replace(outcome, record=record)
 
 
-def _decided(state: State | None, command: events.ConversationCommand, cause: str, now: datetime) -> _Decided:
+def _decided(
+    state: State | None, command: events.ConversationCommand, cause: str, now: datetime, deleted_kept_s: float
+) -> _Decided:
     if isinstance(command, events.CreateConversation):
         return _create(state, command)
-    if state is None:
+    if state is None or (state.view.purged and isinstance(command, events.Command)):
         return _refused(ErrorCode.NOT_FOUND)
     match command:
         case events.RunStartedReport():
             return _started(state.view, command)
         case events.RunEndedReport():
-            return _ended(state.view, command, now)
+            return _ended(state, command, now)
         case events.CancelRun():
             return _cancel(state, command)
         case events.SendMessage():
@@ -85,16 +99,20 @@ def _decided(state: State | None, command: events.ConversationCommand, cause: st
         case events.UpdateConversation():
             return _update(state, command, cause)
         case events.DeleteConversation():
-            return _delete(state.view, command)
+            return _delete(state, command, cause)
+        case events.RestoreConversation():
+            return _restore(state, command, cause)
+        case events.PurgeConversation():
+            return _purge(state.view, command, now, deleted_kept_s)
 
 
 def _refused(code: str) -> _Decided:
     return [], Outcome(code=code)
 
 
-def _not_for(view: ConversationView, command: events.Command) -> ErrorCode | None:
-    """Why this person may not change this conversation; what is deleted is not there any more."""
-    if command.project_id != view.project_id or view.deleted:
+def _not_for(view: ConversationView, command: events.Command, *, deleted: bool = False) -> ErrorCode | None:
+    """Why this person may not change this conversation. What is deleted is there only for what takes it `deleted`."""
+    if command.project_id != view.project_id or (view.deleted and not deleted):
         return ErrorCode.NOT_FOUND
     return None if command.role in WRITERS else ErrorCode.FORBIDDEN
 
@@ -137,11 +155,15 @@ def _update(state: State, command: events.UpdateConversation, cause: str) -> _De
     return [update], Outcome()
 
 
-def _delete(view: ConversationView, command: events.DeleteConversation) -> _Decided:
-    """The running answer is stopped and kept nowhere; it still ends by its own report, with what it took."""
-    if view.deleted and command.project_id == view.project_id and command.role in WRITERS:
+def _delete(state: State, command: events.DeleteConversation, cause: str) -> _Decided:
+    """The running answer is stopped and kept nowhere; it still ends by its own report, with what it took.
+
+    It is written down also where it is deleted already, as every update is.
+    """
+    view = state.view
+    if cause in state.causes:
         return [], _ask_again(view)
-    if code := _not_for(view, command):
+    if code := _not_for(view, command, deleted=True):
         return _refused(code)
     facts: Facts = [_never_ran(run.run_id) for run in view.runs.values() if run.status == RunStatus.QUEUED]
     run = running(view)
@@ -149,6 +171,24 @@ def _delete(view: ConversationView, command: events.DeleteConversation) -> _Deci
         facts += _cut(run, keep=False)
     facts.append(events.ConversationDeleted(user_id=command.user_id))
     return facts, Outcome(stop=None if run is None else run.run_id)
+
+
+def _restore(state: State, command: events.RestoreConversation, cause: str) -> _Decided:
+    """As long as it is not purged. The answers that the deletion stopped stay stopped."""
+    view = state.view
+    if cause in state.causes:
+        return [], Outcome()
+    if code := _not_for(view, command, deleted=True):
+        return _refused(code)
+    return [events.ConversationRestored(user_id=command.user_id)], Outcome()
+
+
+def _purge(view: ConversationView, command: events.PurgeConversation, now: datetime, kept_s: float) -> _Decided:
+    """Whoever asks has looked at another clock; this one has to agree. A run that has not ended is waited for."""
+    if view.purged or view.deleted_at is None or view.deleted_at != command.deleted_at or view.runs:
+        return [], Outcome()
+    due = now - view.deleted_at >= timedelta(seconds=kept_s)
+    return ([events.ConversationPurged()] if due else []), Outcome()
 
 
 # -- messages --
@@ -167,9 +207,9 @@ def _send(state: State, command: events.SendMessage, now: datetime) -> _Decided:
     if command.project_id != view.project_id:
         return _refused(ErrorCode.NOT_FOUND)
     run = running(view)
-    if code := _not_for(view, command) or _not_now(view, command):
+    if code := _not_for(view, command) or _not_now(view, command) or _not_edited(state, command):
         return [_rejected(command, code)], Outcome(code=code)
-    facts: Facts = [_posted(view, command, now)]
+    facts: Facts = [_posted(state, command, now)]
     cut = run if command.when_busy in ("interrupt", "rollback") else None
     if cut is not None:
         facts += _cut(cut, keep=command.when_busy == "interrupt")
@@ -185,6 +225,18 @@ def _not_now(view: ConversationView, command: events.SendMessage) -> ErrorCode |
     busy = command.when_busy == "reject" and running(view) is not None
     full = command.agent is not None and len(view.runs) >= QUEUE_LIMIT
     return ErrorCode.CONVERSATION_BUSY if busy or full else None
+
+
+def _not_edited(state: State, command: events.SendMessage) -> ErrorCode | None:
+    """Why the sender may not say this message differently: only one's own can be."""
+    if command.edits is None:
+        return None
+    edited = state.messages.get(command.edits)
+    if edited is None:
+        return ErrorCode.NOT_FOUND
+    if edited.role != "user":
+        return ErrorCode.INVALID
+    return None if edited.owner_id == command.user_id else ErrorCode.FORBIDDEN
 
 
 def _mismatch(state: State, command: events.SendMessage) -> _Decided:
@@ -203,7 +255,9 @@ def _rejected(command: events.SendMessage, code: str) -> events.MessageRejected:
     )
 
 
-def _posted(view: ConversationView, command: events.SendMessage, now: datetime) -> events.MessagePosted:
+def _posted(state: State, command: events.SendMessage, now: datetime) -> events.MessagePosted:
+    """It follows the newest message of a person; one that says another differently stands beside that."""
+    parent_id = state.view.last_question_id if command.edits is None else state.messages[command.edits].parent_id
     return events.MessagePosted(
         message_id=command.message_id,
         role="user",
@@ -213,7 +267,7 @@ def _posted(view: ConversationView, command: events.SendMessage, now: datetime) 
         author_id=command.user_id,
         client_message_id=command.client_message_id,
         digest=command.digest,
-        parent_message_id=view.last_question_id,
+        parent_message_id=parent_id,
     )
 
 
@@ -291,8 +345,12 @@ def _started(view: ConversationView, report: events.RunStartedReport) -> _Decide
     return [events.RunStarted(run_id=run.run_id, attempt=report.attempt)], Outcome(stop=stop)
 
 
-def _ended(view: ConversationView, report: events.RunEndedReport, now: datetime) -> _Decided:
-    """The first end of the highest attempt counts. What was accepted as cancelled ends as cancelled."""
+def _ended(state: State, report: events.RunEndedReport, now: datetime) -> _Decided:
+    """The first end of the highest attempt counts. What was accepted as cancelled ends as cancelled.
+
+    A title that it brings is taken where there is none: whoever names the conversation, before or after, is right.
+    """
+    view = state.view
     run = view.runs.get(report.run_id)
     if run is None:
         return [], _ask_again(view)
@@ -322,4 +380,7 @@ def _ended(view: ConversationView, report: events.RunEndedReport, now: datetime)
         finish_reason=ended.finish_reason,
         usage=report.usage,
     )
-    return [answer, ended], Outcome()
+    facts: Facts = [answer, ended]
+    if report.title is not None and not state.titled:
+        facts.append(events.ConversationUpdated(user_id=run.user_id, title=report.title, automatic=True))
+    return facts, Outcome()

@@ -6,7 +6,7 @@ any time later, and the sealed texts that agents may still have to be shown.
 
 from dataclasses import dataclass, field
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from schemas import events
@@ -36,7 +36,8 @@ class State:
         rejected: the code with which a message was refused, by the message's id.
         ended: how each run that is over ended, by its id.
         cancelled_early: runs that were cancelled before their question came.
-        causes: the last commands that updated the conversation, oldest first.
+        causes: the last commands that updated, deleted or restored the conversation, oldest first.
+        titled: whether it has a title, given by a person or made of its first exchange.
         texts: sealed texts by message id, of recent messages at least; None where the owner's key is gone. They can
             be fetched again, so they are no part of what makes two states equal.
     """
@@ -48,6 +49,7 @@ class State:
     ended: dict[str, str] = field(default_factory=dict)
     cancelled_early: set[str] = field(default_factory=set)
     causes: list[str] = field(default_factory=list)
+    titled: bool = False
     texts: dict[str, str | None] = field(default_factory=dict, compare=False)
 
     def add(self, message_id: str, said: Said) -> None:
@@ -77,6 +79,12 @@ def fold(state: State | None, record: events.ConversationAdvanced) -> State:
             case events.MessagePosted():
                 state.add(fact.message_id, Said(fact.role, fact.owner_id, fact.parent_message_id, fact.digest))
                 state.texts[fact.message_id] = fact.content
+            case events.ConversationCreated():
+                state.titled = fact.title is not None
+            case events.ConversationUpdated() if fact.title is not UNSET:
+                state.titled = fact.title is not None
+            case events.ConversationPurged():
+                state = State(view, causes=state.causes)
             case events.MessageRejected():
                 state.rejected[fact.message_id] = fact.code
             case events.CancelRemembered():

@@ -36,6 +36,7 @@ from schemas.sealing import CannotUnseal, owner_of
 from schemas.topics import CONVERSATION_COMMANDS
 from streams.dead_letters import DeadLetter
 from streams.rules.replies import Ended, Memory, Started
+from streams.rules.titles import title_of
 from streams.workers.telling import Teller
 
 log = structlog.get_logger(__name__)
@@ -143,6 +144,7 @@ class Ending:
     last_seq: int = 0
     usage: Usage | None = None
     error: RunError | None = None
+    title: str | None = None
 
 
 class Unanswerable(Exception):
@@ -290,6 +292,8 @@ class Call:
             _first_token_s.observe(answering.first_at - asked_at)
         ending.content = await telling.finish()
         ending.last_seq = len(telling.deltas)
+        if self.request.untitled and ending.content:
+            ending.title = title_of(prompt.messages[-1].content, ending.content)
         ending.usage = usage_of(answering.usage, prompt.messages, ending.content, began=answering.first_at is not None)
         return ending
 
@@ -297,13 +301,14 @@ class Call:
         request = self.request
         if self.attempt > 1 and self.begun_at is None:
             await self._begin()  # the text of the attempt before is not this one's, so clients must forget it
-        content = ""
+        content, title = "", None
         if ending.content or ending.status == RunStatus.COMPLETED:
             key = await patiently("PostgreSQL", postgres.AWAY, lambda: self._means.keyring.key(request.user_id))
             if key is None:
                 ending = failed(_ASKER_GONE)
             else:
                 content = key.seal(request.message_id, ending.content)
+                title = None if ending.title is None else key.seal(request.conversation_id, ending.title)
         report = RunEndedReport(
             conversation_id=request.conversation_id,
             run_id=request.run_id,
@@ -314,5 +319,6 @@ class Call:
             content=content,
             usage=ending.usage,
             error=ending.error,
+            title=title,
         )
         await self._means.reports.ended(report, self._traceparent)

@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from infra import postgres
+from infra import history, postgres
 from infra import redis as our_redis
 from infra.kafka import Publisher, partition_of, topic_ids
 from infra.keyring import Keyring
@@ -36,7 +36,7 @@ from infra.settings import (
 )
 from infra.tracing import child_of
 from schemas import events, ids
-from schemas.conversation import RunStatus, running
+from schemas.conversation import DELETED_KEPT_S, RunStatus, running
 from schemas.dead_letters import Disposition
 from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS, CONVERSATION_PARTITIONS
 from streams.dead_letters import DeadLetter
@@ -66,9 +66,19 @@ CLOSE_S = 1.0
 LOOK_S = 2.0
 """Seconds between looks at how far history is, and at runs that are open for too long."""
 
+PURGE_LOOK_S = 60.0
+"""Seconds between looks for what was deleted long enough ago. 60: nobody waits for it, and it has taken 30 days."""
+
+PURGES_AT_ONCE = 200
+"""Conversations purged after one look: the others' commands go between them."""
+
+_MOST_TO_PURGE = 10_000
+"""Looked at in one look, oldest first: those of other workers' partitions among them."""
+
 _decided = Counter("chorus_conversations_commands_total", "Commands decided, by what followed", ["outcome"])
 _warm = Gauge("chorus_conversations_warm", "Conversations in memory")
 _tail_bytes = Gauge("chorus_conversations_tail_bytes", "Records in memory that history has not stored yet")
+_purges = Counter("chorus_conversations_purges_total", "Purges asked for, of conversations deleted long enough ago")
 _asked_again = Counter("chorus_conversations_asked_again_total", "Runs requested again after their time limit")
 
 
@@ -79,6 +89,8 @@ class ConversationsSettings:
     run_limit_s: int = 660
     """Seconds after which a run that has not ended is requested again: what an answer may take as a whole (600 s) and
     a minute. A shorter one does no harm, since a request that is being answered is not answered twice."""
+    deleted_kept_s: int = DELETED_KEPT_S
+    """Seconds for which a deleted conversation can be restored; then nothing of it is kept. 30 days."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ConversationsSettings":
@@ -86,9 +98,12 @@ class ConversationsSettings:
             return cls(
                 memory_bytes=int(env.get("CHORUS_CONVERSATIONS_MEMORY") or cls.memory_bytes),
                 run_limit_s=int(env.get("CHORUS_RUN_LIMIT_S") or cls.run_limit_s),
+                deleted_kept_s=int(env.get("CHORUS_DELETED_KEPT_S") or cls.deleted_kept_s),
             )
         except ValueError as error:
-            raise BadSetting(f"CHORUS_CONVERSATIONS_MEMORY or CHORUS_RUN_LIMIT_S: {error}") from error
+            raise BadSetting(
+                f"CHORUS_CONVERSATIONS_MEMORY, CHORUS_RUN_LIMIT_S or CHORUS_DELETED_KEPT_S: {error}"
+            ) from error
 
 
 class Conversations:
@@ -107,6 +122,7 @@ class Conversations:
         publisher: Publisher,
         run_limit_s: int,
         background: asyncio.TaskGroup,
+        deleted_kept_s: float = DELETED_KEPT_S,
     ) -> None:
         self._states = states
         self._pool = pool
@@ -114,10 +130,12 @@ class Conversations:
         self._publisher = publisher
         self._facts = FactLog(publisher)
         self._run_limit = timedelta(seconds=run_limit_s)
+        self._deleted_kept_s = deleted_kept_s
         self._background = background
         self._partitions: Set[int] = frozenset()
         self._looking: asyncio.Task[None] | None = None
         self._asked_again: dict[str, datetime] = {}
+        self._purged_at = -PURGE_LOOK_S
 
     # -- partitions --
 
@@ -155,7 +173,7 @@ class Conversations:
         command, cause = delivery.event, delivery.envelope.id
         _must_be_ours(delivery)
         state = await self._states.get(delivery.partition, command.conversation_id)
-        outcome = decide(state, command, cause, datetime.now(UTC))
+        outcome = decide(state, command, cause, datetime.now(UTC), deleted_kept_s=self._deleted_kept_s)
         trace = child_of(delivery.envelope.traceparent)
         if outcome.record is not None:
             offset = await self._facts.append(delivery.partition, outcome.record, trace)
@@ -203,6 +221,7 @@ class Conversations:
             try:
                 await self._states.follow_history()
                 late = await open_since(self._pool, datetime.now(UTC) - self._run_limit)
+                await self._purge_what_is_due()
             except postgres.AWAY:
                 late = []
             warm = list(self._states.warm)
@@ -213,6 +232,26 @@ class Conversations:
                 if partition in self._partitions:
                     await self._ask_again_if_late(partition, conversation_id)
             await asyncio.sleep(LOOK_S)
+
+    async def _purge_what_is_due(self) -> None:
+        """Ask ourselves to purge what was deleted long enough ago. Asking twice is deciding once.
+
+        Raises one of `infra.postgres.AWAY`.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._purged_at < PURGE_LOOK_S:
+            return
+        due = await history.to_purge(self._pool, self._deleted_kept_s, _MOST_TO_PURGE)
+        self._purged_at = now
+        ours = [d for d in due if partition_of(d[0], CONVERSATION_PARTITIONS) in self._partitions][:PURGES_AT_ONCE]
+        for conversation_id, deleted_at in ours:
+            await self._publisher.publish(
+                CONVERSATION_COMMANDS,
+                events.PurgeConversation(conversation_id=conversation_id, deleted_at=deleted_at),
+                key=conversation_id,
+                id=ids.purge_id(conversation_id, deleted_at),
+            )
+        _purges.inc(len(ours))
 
     async def _ask_again_if_late(self, partition: int, conversation_id: str) -> None:
         """Request a run again that should have ended. Where it has, nothing comes of it."""
@@ -284,6 +323,7 @@ def main(env: Mapping[str, str]) -> None:
                 redis=redis,
                 publisher=publisher,
                 run_limit_s=settings.run_limit_s,
+                deleted_kept_s=settings.deleted_kept_s,
                 background=background,
             )
             intake = Intake(

@@ -7,18 +7,21 @@ fails the test. A transaction's changes are nobody else's until it commits; one 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from schemas.conversation import RECENT_CAUSES
-from streams.projections.history import CONVERSATIONS, MESSAGES, REJECTIONS, REMEMBERED_CANCELS, RUNS
+from streams.projections.history import CONVERSATIONS, MESSAGES, PURGED, REJECTIONS, REMEMBERED_CANCELS, RUNS
 from tests.model.loop import Loop
 
 T = TypeVar("T")
 Row = dict[str, Any]
 Key = Any
 Tables = dict[str, dict[Key, Row]]
+Written = dict[str, dict[Key, Row | None]]
+"""What a transaction has made of rows; None where they are gone."""
 
 SINK_OFFSETS = "sink_offsets"
 _KEYS = {MESSAGES.name: "id", REJECTIONS.name: "message_id", REMEMBERED_CANCELS.name: "run_id"}
@@ -31,7 +34,7 @@ class Record(Row):
         return iter(self.values())
 
 
-def _copy(tables: Tables) -> Tables:
+def _copy(tables: dict[str, dict[Key, T]]) -> dict[str, dict[Key, T]]:
     return {name: dict(rows) for name, rows in tables.items()}
 
 
@@ -80,32 +83,37 @@ class Transaction:
         self._db = db
         self._snapshot = snapshot
         self.over = False
-        self._written: Tables = {name: {} for name in db.tables}
+        self._written: Written = {name: {} for name in db.tables}
 
     def rows(self, table: str) -> Mapping[Key, Row]:
         if self._snapshot is not None:
             return self._snapshot[table]
-        return self._db.tables[table] | self._written[table]
+        rows: dict[Key, Row | None] = self._db.tables[table] | self._written[table]
+        return {key: row for key, row in rows.items() if row is not None}
 
     def write(self, table: str, key: Key, row: Row) -> None:
         self._written[table][key] = row
+
+    def delete(self, table: str, key: Key) -> None:
+        self._written[table][key] = None
 
     def insert(self, table: str, key: Key, row: Row) -> None:
         assert key not in self.rows(table), f"{table} has a row {key} already"
         self.write(table, key, row)
 
-    def savepoint(self) -> Tables:
+    def savepoint(self) -> Written:
         return _copy(self._written)
 
-    def back_to(self, savepoint: Tables) -> None:
+    def back_to(self, savepoint: Written) -> None:
         self._written = savepoint
 
     def commit(self) -> None:
         if self.over:
             return
         self.over = True
-        for name, rows in self._written.items():
-            self._db.tables[name] |= rows
+        for name, written in self._written.items():
+            if written:
+                self._db.tables[name] = dict(self.rows(name))
         self._db.release(self)
         if any(self._written.values()):
             for heard in self._db.committed:
@@ -273,6 +281,25 @@ def _texts(tx: Transaction, message_ids: list[str]) -> Iterable[Row]:
             yield {"id": message_id, "content": None if row["content_deleted"] else row["content"]}
 
 
+def _to_purge(tx: Transaction, kept_s: float, limit: int) -> Iterable[Row]:
+    now = datetime.fromtimestamp(tx.loop.time(), UTC)
+    due = [
+        row
+        for row in tx.rows(CONVERSATIONS.name).values()
+        if row["deleted"] and not row["purged"] and now - row["deleted_at"] > timedelta(seconds=kept_s)
+    ]
+    return sorted(due, key=lambda row: row["deleted_at"])[:limit]
+
+
+def _delete_from(table: str) -> Callable[[Transaction, list[str]], None]:
+    def delete(tx: Transaction, conversation_ids: list[str]) -> None:
+        for key, row in list(tx.rows(table).items()):
+            if row["conversation_id"] in conversation_ids:
+                tx.delete(table, key)
+
+    return delete
+
+
 STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {
     "SELECT partition, next_offset FROM sink_offsets WHERE sink = $1 AND topic_id = $2": _offsets,
     "INSERT INTO sink_offsets (sink, topic_id, partition, next_offset) SELECT $1, $2, unnest": _begin_offsets,
@@ -280,7 +307,7 @@ STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {
     "INSERT INTO conversations (": _upsert_conversations,
     "INSERT INTO runs (": _upsert_runs,
     "SELECT id::text AS conversation_id, project_id::text, created_by::text, created_at, updated_at, position, title, "
-    "archived, deleted, agent_id::text, last_question_id::text , (": _view,
+    "archived, deleted, deleted_at, purged, agent_id::text, last_question_id::text , (": _view,
     "SELECT id::text AS conversation_id": lambda tx, ids: [
         _view_row(row) for id, row in tx.rows(CONVERSATIONS.name).items() if id in ids
     ],
@@ -304,5 +331,6 @@ STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {
         for row in tx.rows(RUNS.name).values()
         if row["ended_at"] is None and row["requested_at"] is not None and row["requested_at"] < before
     ],
-}
+    "SELECT id::text, deleted_at FROM conversations WHERE deleted AND NOT purged": _to_purge,
+} | {f"DELETE FROM {table.name} WHERE conversation_id = ANY($1)": _delete_from(table.name) for table in PURGED}
 """How each statement is answered, by its first words; the first that fits counts."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from schemas import events, ids
-from schemas.conversation import ConversationView, RunStatus
+from schemas.conversation import DELETED_KEPT_S, ConversationView, RunStatus
 from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS
 from streams.projections.history import CONVERSATIONS, MESSAGES, REJECTIONS, RUNS
 from streams.rules.conversation import decide
@@ -43,6 +43,7 @@ class Story:
     posted: dict[str, events.MessagePosted] = field(default_factory=dict)
     causes: set[str] = field(default_factory=set)
     deleted: bool = False
+    purged: bool = False
 
 
 @dataclass
@@ -101,6 +102,7 @@ class Promises:
             self.fenced[stored.writer] = stored
             return
         assert record.cause not in story.causes, "one command, at most one record"
+        assert not story.purged, "nothing follows the end"
         story.causes.add(record.cause)
         story.records.append((stored.offset, record))
         for fact in record.facts:
@@ -120,6 +122,7 @@ class Promises:
                 story.posted[fact.message_id] = fact
                 if fact.role == "user":
                     assert fact.digest is not None
+                    assert fact.parent_message_id == self._parent(story, record), "beside what it edits, or the last"
                     said = key_of(fact.owner_id).unseal(fact.message_id, fact.content)
                     assert self._texts[fact.message_id, fact.digest] == said  # type: ignore[index]
                 else:
@@ -156,25 +159,45 @@ class Promises:
                 story.line.remove(fact.run_id)
             case events.CancelRemembered():
                 story.early.add(fact.run_id)
+            case events.ConversationUpdated(automatic=True):
+                assert story.state is not None
+                assert not story.state.titled, "nobody's name for it is overwritten"
             case events.ConversationDeleted():
                 story.deleted = True
+            case events.ConversationRestored():
+                story.deleted = False
+            case events.ConversationPurged():
+                assert story.deleted, "what was restored is not purged"
+                assert not story.line, "an answer that is being made is waited for"
+                deleted_at = story.views[-1].deleted_at
+                assert deleted_at is not None
+                assert (record.at - deleted_at).total_seconds() >= DELETED_KEPT_S, "nothing is purged early"
+                story.purged = True
             case _:
                 pass
+
+    def _parent(self, story: Story, record: events.ConversationAdvanced) -> str | None:
+        sent = self._sent(record)
+        if sent[0].edits is None:
+            return story.views[-1].last_question_id
+        edited = story.posted[sent[0].edits]
+        assert (edited.author_id, edited.role) == (sent[0].user_id, "user"), "one's own can be said differently"
+        return edited.parent_message_id
+
+    def _sent(self, record: events.ConversationAdvanced) -> list[events.SendMessage]:
+        commands = self.inboxes[record.conversation_id].commands
+        return [c for stored, c in commands if stored.id == record.cause and isinstance(c, events.SendMessage)]
 
     def _has_reason(self, story: Story, record: events.ConversationAdvanced, fact: events.MessageRejected) -> None:
         assert story.state is not None
         assert fact.message_id not in story.state.rejected, "a message is refused once"
-        sent = [
-            command
-            for stored, command in self.inboxes[record.conversation_id].commands
-            if stored.id == record.cause and isinstance(command, events.SendMessage)
-        ]
+        sent = self._sent(record)
         before = story.views[-1]
         allowed = {
             "conversation_busy": any(c.when_busy == "reject" for c in sent) and bool(before.runs),
             "conversation_archived": before.archived,
             "forbidden": any(c.role == "viewer" for c in sent),
-            "not_found": before.deleted,
+            "not_found": before.deleted or sent[0].edits not in (None, *story.posted),
             MISMATCH: fact.message_id in story.posted and any(c.ask is None for c in sent),
         }
         assert allowed[fact.code], f"refused as {fact.code}, which it is not"
@@ -198,7 +221,8 @@ class Promises:
             return
         assert stored.id == ids.request_id(request.run_id)
         assert request.run_id in story.requested, "the record goes first, then the request"
-        plain = replace(request, context=[replace(m, content=self._said(story, m)) for m in request.context])
+        context = [replace(m, content=self._said(story, m)) for m in request.context]
+        plain = replace(request, context=context, untitled=False)  # it may have been named meanwhile
         assert plain == self.requests.setdefault(request.run_id, plain), "a request sent again is the same"
         run = story.queued[request.run_id]
         assert story.requested[request.run_id] == request.requested_at
@@ -284,7 +308,7 @@ class Promises:
                 continue
             assert row is not None
             view = story.views[len(done) - 1]
-            for name in ("position", "archived", "deleted", "agent_id", "last_question_id", "updated_at"):
+            for name in ("position", "archived", "deleted", "deleted_at", "purged", "agent_id", "last_question_id"):
                 assert row[name] == getattr(view, name), f"{name} is {row[name]}, not {getattr(view, name)}"
             self._rows_below(conversation_id, done, view)
 
@@ -295,7 +319,7 @@ class Promises:
             rows = self._world.postgres.tables[table].values()
             return [row for row in rows if row["conversation_id"] == conversation_id]
 
-        facts = [(record, fact) for record in done for fact in record.facts]
+        facts = [] if view.purged else [(record, fact) for record in done for fact in record.facts]
         posted = {(r.position, f.message_id) for r, f in facts if isinstance(f, events.MessagePosted)}
         assert posted == {(row["position"], row["id"]) for row in mine(MESSAGES.name)}
         refused = {f.message_id: f.code for _, f in facts if isinstance(f, events.MessageRejected)}
@@ -331,7 +355,9 @@ class Promises:
         assert story.queued.keys() == story.ended.keys()
         for stored, command in inbox.commands:
             again = decide(story.state, command, stored.id, story.views[-1].updated_at)
-            if isinstance(command, events.SendMessage):
+            if story.purged:
+                assert again.record is None, "nothing brings it back"
+            elif isinstance(command, events.SendMessage):
                 refused = story.state.rejected.get(command.message_id) not in (None, MISMATCH)
                 assert refused != (command.message_id in story.posted), "every message is posted or refused"
                 assert again.record is None, "a message that comes again changes nothing"
@@ -350,10 +376,11 @@ class Promises:
     def _in_order(self, story: Story, inbox: Inbox) -> None:
         """Records stand in the order of the commands that caused them, each of which may have come several times.
 
-        Not those of a regenerated answer: that it is refused is no fact, so a worker that begins anew judges it again
-        by what has come behind it, as if its sender had tried again.
+        Not those of a regenerated answer, nor a purge: that it is refused is no fact, so a worker that begins anew
+        judges it again by what has come behind it, as if its sender had tried again.
         """
-        again = {s.id for s, command in inbox.commands if isinstance(command, events.RegenerateAnswer)}
+        judged_again = events.RegenerateAnswer | events.PurgeConversation
+        again = {s.id for s, command in inbox.commands if isinstance(command, judged_again)}
         last = -1
         for _, record in story.records:
             if record.cause in again:

@@ -12,10 +12,12 @@ import structlog
 from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from msgspec import UNSET, UnsetType
 
 from agents.provider import Chunk
 from infra.kafka import partition_of
 from schemas import events, ids
+from schemas.conversation import DELETED_KEPT_S
 from schemas.topics import CONVERSATION_COMMANDS, CONVERSATION_PARTITIONS
 from tests.model.processes import GROUPS, RUN_LIMIT_S, Call, Process, World, key_of, simulated
 from tests.model.promises import Promises
@@ -102,6 +104,7 @@ class Heart(RuleBasedStateMachine):
         when_busy=st.sampled_from(["enqueue", "reject", "interrupt", "rollback"]),
         asked=st.sampled_from([True, True, True, False]),
         other=st.sampled_from([False] * 5 + [True]),
+        edits=st.sampled_from([None, None, None, *"abc"]),
         in_mid_answer=st.booleans(),
         then=then,
     )
@@ -115,6 +118,7 @@ class Heart(RuleBasedStateMachine):
         when_busy: str,
         asked: bool,
         other: bool,
+        edits: str | None,
         in_mid_answer: bool,
         then: int,
     ) -> None:
@@ -124,7 +128,8 @@ class Heart(RuleBasedStateMachine):
             self._stir(40)
         message_id = ids.message_id(here, who, an_id(name))
         key, text = key_of(who), f"another {name}" if other else name
-        digest = key.digest(text)
+        edited = None if edits is None else ids.message_id(here, who, an_id(edits))
+        digest = key.digest(f"{text}\0{edited}")
         self.texts[message_id, digest] = text
         run_id = ids.run_id(message_id)
         send = events.SendMessage(
@@ -139,6 +144,7 @@ class Heart(RuleBasedStateMachine):
             digest=digest,
             agent=events.AgentRef(agent_id=an_id(run_id), version=1, context_messages=4) if asked else None,
             when_busy=when_busy,
+            edits=edited,
         )
         self._put(send, ids.send_id(message_id, digest))
         self._stir(then)
@@ -172,19 +178,49 @@ class Heart(RuleBasedStateMachine):
         self._put(command, ids.cancel_id(run_id, who))
         self._stir(then)
 
-    @rule(here=conversations, who=people, role=roles, archived=st.booleans(), ask=asks, then=then)
-    def update(self, here: str, who: str, role: str, archived: bool, ask: str | None, then: int) -> None:
+    @rule(
+        here=conversations,
+        who=people,
+        role=roles,
+        archived=st.sampled_from([UNSET, True, False]),
+        title=st.sampled_from([UNSET, UNSET, None, "a name"]),
+        ask=asks,
+        then=then,
+    )
+    def update(
+        self,
+        here: str,
+        who: str,
+        role: str,
+        archived: bool | UnsetType,
+        title: str | UnsetType | None,
+        ask: str | None,
+        then: int,
+    ) -> None:
         command = events.UpdateConversation(
-            conversation_id=here, project_id=PROJECT, user_id=who, role=role, ask=ask, archived=archived
+            conversation_id=here,
+            project_id=PROJECT,
+            user_id=who,
+            role=role,
+            ask=ask,
+            archived=archived,
+            title=key_of(who).seal(here, title) if isinstance(title, str) else title,
         )
         self._put(command, an_id(f"update {len(self.sent)}"))
         self._stir(then)
 
-    @rule(here=conversations, who=people, sure=st.sampled_from([False] * 9 + [True]))
-    def delete(self, here: str, who: str, sure: bool) -> None:
+    @rule(here=conversations, who=people, sure=st.sampled_from([False] * 9 + [True]), then=then)
+    def delete(self, here: str, who: str, sure: bool, then: int) -> None:
         if sure:
             command = events.DeleteConversation(conversation_id=here, project_id=PROJECT, user_id=who, role="member")
-            self._put(command, ids.delete_id(here, who))
+            self._put(command, an_id(f"delete {len(self.sent)}"))
+            self._stir(then)
+
+    @rule(here=conversations, who=people, role=roles, ask=asks, then=then)
+    def restore(self, here: str, who: str, role: str, ask: str | None, then: int) -> None:
+        command = events.RestoreConversation(conversation_id=here, project_id=PROJECT, user_id=who, role=role, ask=ask)
+        self._put(command, an_id(f"restore {len(self.sent)}"))
+        self._stir(then)
 
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
@@ -310,7 +346,7 @@ class Heart(RuleBasedStateMachine):
         self._stir(then)
         self.world.postgres.away = False
 
-    @rule(seconds=st.sampled_from([0.03, 0.5, 2.5, 8.0, 2.0 * RUN_LIMIT_S]))
+    @rule(seconds=st.sampled_from([0.03, 0.5, 2.5, 8.0, 2.0 * RUN_LIMIT_S, 0.9 * DELETED_KEPT_S, 1.1 * DELETED_KEPT_S]))
     def time_passes(self, seconds: float) -> None:
         self._wait(seconds)
 
@@ -361,6 +397,9 @@ class Heart(RuleBasedStateMachine):
             self._wait(0.6)
         records = sum(len(story.records) for story in self.promises.stories.values())
         event(f"{min(records // 10 * 10, 60)}+ records")
+        for ended in ("deleted", "purged"):
+            if any(getattr(story, ended) for story in self.promises.stories.values()):
+                event(f"a conversation was {ended}")
         if self.promises.fenced:
             event("a second writer was fenced")
         self.promises.at_rest(

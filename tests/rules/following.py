@@ -7,7 +7,7 @@ from uuid import UUID
 from infra.deltas import DeltaMessage
 from infra.live import LiveRecord
 from schemas import events, ids, shown
-from schemas.conversation import ConversationView, apply
+from schemas.conversation import LISTED, ConversationView, apply
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 EPOCH = "0123abcd"
@@ -47,8 +47,7 @@ class World:
             facts=list(facts),
         )
         self.views.append(apply(self.views[-1] if self.views else None, record))
-        changes = events.ConversationCreated | events.ConversationUpdated | events.ConversationDeleted
-        listed = any(isinstance(f, changes) for f in facts)
+        listed = any(isinstance(f, LISTED) for f in facts)
         live = LiveRecord(
             epoch=self.epoch, record=record, conversation=shown.conversation(self.view) if listed else None
         )

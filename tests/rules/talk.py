@@ -78,6 +78,18 @@ class Talk:
     def delete(self, *, cause: str | None = None, **fields: Any) -> Outcome:
         return self._command(events.DeleteConversation, cause, fields)
 
+    def restore(self, *, cause: str | None = None, **fields: Any) -> Outcome:
+        return self._command(events.RestoreConversation, cause, fields)
+
+    def purge(self, deleted_at: datetime | None = None) -> Outcome:
+        """What is asked of a conversation that was deleted then; as it is, where nothing is said."""
+        assert self.state is not None
+        deleted_at = deleted_at or self.state.view.deleted_at
+        assert deleted_at is not None
+        return self.do(
+            events.PurgeConversation(conversation_id=HERE, deleted_at=deleted_at), ids.purge_id(HERE, deleted_at)
+        )
+
     def send(self, name: str, **fields: Any) -> Outcome:
         return self.do(a_message(name, **fields))
 

@@ -448,7 +448,7 @@ def test_deleting_ends_what_is_open() -> None:
     end = talk.ended(run_of("q1"))
 
     assert (["run.ended", "run.cancelling", "conversation.deleted"], run_of("q1")) == (tags(deleted), deleted.stop)
-    assert ([], None, run_of("q1")) == (tags(again), again.code, again.stop)
+    assert (["conversation.deleted"], None, run_of("q1")) == (tags(again), again.code, again.stop)
     assert ["run.ended"] == tags(end)
     assert {run_of("q1"): "cancelled", run_of("q2"): "cancelled"} == known(talk).ended
 

@@ -119,6 +119,7 @@ async def serve(process: Process, routes: str | None) -> None:
         passwords=Passwords(),
         sign_ups=Attempts(settings.sign_ups_per_minute),
         failed_sign_ins=Attempts(settings.failed_sign_ins_per_minute),
+        shared_reads=Attempts(settings.shared_reads_per_minute),
         stopping=process.stopping,
     )
     kafka = KafkaSettings.from_env(env)

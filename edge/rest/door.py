@@ -25,6 +25,8 @@ BODY_LIMIT_S: Final = 15.0
 """Seconds for the whole body to arrive: nobody holds a request open byte by byte."""
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SECRET_IN_PATH: Final = re.compile(r"(/shared/)[^/]+")
+"""Whoever has the link to a shared conversation may read it, so it stands in no log."""
 _ASKED_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, Idempotency-Key, Last-Event-ID"
 _TOLD_HEADERS: Final = "X-Request-Id, Retry-After, Location"
 
@@ -95,7 +97,7 @@ class Door:
             return {}
         return {
             "Access-Control-Allow-Origin": origin,
-            "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+            "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
             "Access-Control-Allow-Headers": _ASKED_HEADERS,
             "Access-Control-Expose-Headers": _TOLD_HEADERS,
             "Access-Control-Max-Age": "600",
@@ -129,7 +131,7 @@ class _Visit:
         log.info(
             "request",
             method=scope["method"],
-            path=scope["path"],
+            path=_SECRET_IN_PATH.sub(r"\1…", scope["path"]),
             status=self.status,
             ms=round(seconds * 1000, 1),
             client=(scope.get("client") or ("",))[0],

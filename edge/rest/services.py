@@ -59,6 +59,7 @@ class Services:
     passwords: Passwords
     sign_ups: Attempts
     failed_sign_ins: Attempts
+    shared_reads: Attempts
     stopping: asyncio.Event
     log: Log | None = None
 

@@ -27,6 +27,8 @@ class RestSettings:
     """From one address, as many at once: a class room behind one address signs up, a script is slowed down."""
     failed_sign_ins_per_minute: int = 30
     """From one address, as many at once. A sign-in that succeeds does not count."""
+    shared_reads_per_minute: int = 120
+    """Pages of shared conversations for one address, as many at once: a reader scrolls, and nobody tries links."""
     web: Path = Path(__file__).parent.parent / "web" / "dist"
     """Folder of the built page; there is a clear answer where it is missing."""
 
@@ -44,6 +46,7 @@ class RestSettings:
             trusted_proxies=env.get("CHORUS_TRUSTED_PROXIES", ""),
             web=Path(env.get("CHORUS_WEB") or cls.web),
             sign_ups_per_minute=_count(env, "CHORUS_SIGN_UPS_PER_MINUTE", cls.sign_ups_per_minute),
+            shared_reads_per_minute=_count(env, "CHORUS_SHARED_READS_PER_MINUTE", cls.shared_reads_per_minute),
             failed_sign_ins_per_minute=_count(env, "CHORUS_FAILED_SIGN_INS_PER_MINUTE", cls.failed_sign_ins_per_minute),
         )
 

@@ -102,6 +102,17 @@ class Access:
 
         return await self._remembered(("conversation", conversation_id, user_id), look_up)
 
+    async def present_conversation(self, user_id: str, conversation_id: str) -> ConversationAccess:
+        """One that is not deleted; `not_found` where it is."""
+        found = await self.conversation(user_id, conversation_id)
+        if found.deleted:
+            # Perhaps it was restored a moment ago, through another process.
+            self.forget_conversation(user_id, conversation_id)
+            found = await self.conversation(user_id, conversation_id)
+        if found.deleted:
+            raise Refused(ErrorCode.NOT_FOUND)
+        return found
+
     async def agent(self, project_id: str, agent_id: str | UnsetType | None) -> AgentRef | None:
         """The agent that answers, at its present version.
 

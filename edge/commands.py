@@ -330,13 +330,7 @@ class Commands:
     # -- who may --
 
     async def _writable(self, user_id: str, conversation_id: str) -> ConversationAccess:
-        conversation = await self._access.conversation(user_id, conversation_id)
-        if conversation.deleted:
-            # Perhaps it was restored a moment ago, through another process.
-            self._access.forget_conversation(user_id, conversation_id)
-            conversation = await self._access.conversation(user_id, conversation_id)
-        if conversation.deleted:
-            raise Refused(ErrorCode.NOT_FOUND)
+        conversation = await self._access.present_conversation(user_id, conversation_id)
         _writer(conversation.role)
         return conversation
 

@@ -282,9 +282,7 @@ class Connection:
     ) -> frames.SubscribeReply:
         # A reply may be large: the client reads the one before first.
         await self._ws.drain()
-        access = await self._access.conversation(self.user_id, conversation_id)
-        if access.deleted:
-            raise Refused(ErrorCode.NOT_FOUND)
+        access = await self._access.present_conversation(self.user_id, conversation_id)
         await self._hub.use(self, access.project_id)
         self._unsubscribe(conversation_id)
         if len(self.follows) >= self._settings.subscriptions:

@@ -231,6 +231,25 @@ async def messages(
     return found[::-1] if newest else found
 
 
+async def outline(db: "Database", conversation_id: str, upto: int) -> list[tuple[str, str, str | None]]:
+    """Id, role and parent of every message up to and with a position, in their order."""
+    rows = await db.fetch(
+        """
+        SELECT id::text, role, parent_message_id::text FROM messages
+        WHERE conversation_id = $1 AND position <= $2 ORDER BY position
+        """,
+        conversation_id,
+        upto,
+    )
+    return [(row["id"], row["role"], row["parent_message_id"]) for row in rows]
+
+
+async def some_messages(db: "Database", message_ids: Sequence[str]) -> dict[str, frames.Message]:
+    """These messages, by their id; those that are gone are left out."""
+    rows = await db.fetch(f"SELECT {_MESSAGE} FROM messages AS m WHERE id = ANY($1::uuid[])", message_ids)
+    return {row["id"]: _stored_message(row).message for row in rows}
+
+
 async def message(db: "Database", conversation_id: str, message_id: str) -> StoredMessage | None:
     """One message of this conversation."""
     row = await db.fetchrow(

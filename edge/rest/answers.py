@@ -67,6 +67,8 @@ class Agent(Answer):
 
 
 class Conversation(Answer):
+    """`pinned` is the caller's own. One that is deleted waits in the bin since `deleted_at`."""
+
     id: str
     project_id: str
     title: str | None
@@ -76,6 +78,8 @@ class Conversation(Answer):
     created_by: str
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None = None
+    pinned: bool = False
 
 
 class ConversationNamed(Answer):

@@ -1,21 +1,26 @@
-"""Conversations: started, listed, renamed, archived and deleted. Changes go the one way, through the log."""
+"""Conversations: started, listed, renamed, archived, deleted and restored. Changes go the one way, through the log."""
 
+from collections.abc import Container
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from msgspec import UNSET, UnsetType
 
+from edge import pins
 from edge.commands import Changed
 from edge.errors import Refused
-from edge.rest import answers
+from edge.rest import answers, exports, shares
 from edge.rest.fields import Body, Cursor, Id, IdInPath, Limit, Text, Title
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
 from edge.rest.services import Caller, Services, ServicesOf
 from infra import history
+from schemas import frames, shown
 from schemas.frames import ErrorCode
 
 router = APIRouter(tags=["conversations"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
+router.include_router(exports.router)
+router.include_router(shares.router)
 
 _REFUSED_CHANGE: Final = refusals(ErrorCode.FORBIDDEN)
 _SAFE: Final[dict[int | str, dict[str, Any]]] = {
@@ -40,22 +45,19 @@ class ConversationChange(Body):
     agent_id: Id | None = None
 
 
-async def _read(services: Services, conversation_id: str) -> answers.Conversation:
+async def _read(services: Services, user_id: str, conversation_id: str) -> answers.Conversation:
     async with services.database() as connection:
         view = await history.load_view(connection, conversation_id)
+        pinned = await pins.pinned(connection, user_id, [conversation_id])
     if view is None or view.deleted:
         raise Refused(ErrorCode.NOT_FOUND)
-    return answers.Conversation(
-        id=view.conversation_id,
-        project_id=view.project_id,
-        title=view.title,
-        archived=view.archived,
-        deleted=view.deleted,
-        agent_id=view.agent_id,
-        created_by=view.created_by,
-        created_at=view.created_at,
-        updated_at=view.updated_at,
-    )
+    return _shown(shown.conversation(view), pinned)
+
+
+def _shown(conversation: frames.Conversation, pinned: Container[str]) -> answers.Conversation:
+    found = answers.Conversation.model_validate(conversation)
+    found.pinned = conversation.id in pinned
+    return found
 
 
 def _safe(changed: Changed) -> Response:
@@ -69,18 +71,27 @@ async def conversations(
     caller: Caller,
     project_id: IdInPath,
     archived: bool = False,
+    deleted: Annotated[bool, Query(description="The bin: what can be restored, archived or not.")] = False,
+    pinned: Annotated[bool, Query(description="Only those that the caller has pinned.")] = False,
     q: Annotated[Text | None, Query(max_length=200, description="Only those whose title contains it.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> answers.Page[answers.Conversation]:
-    """A project's conversations, newest activity first: those that are archived, or those that are not."""
+    """A project's conversations, newest activity first: those that are archived, those that are not, or the bin."""
     await services.access.project_role(caller.user_id, project_id)
     async with services.database() as connection:
         found = await history.conversation_summaries(
-            connection, project_id, archived=archived, title=q, before=key_of(cursor), limit=limit + 1
+            connection,
+            project_id,
+            deleted=deleted,
+            archived=None if deleted else archived,
+            title=q,
+            pinned_by=caller.user_id if pinned else None,
+            before=key_of(cursor),
+            limit=limit + 1,
         )
-    shown = [answers.Conversation.model_validate(one) for one in found]
-    return page(shown, limit, lambda c: (c.updated_at, c.id))
+        mine = await pins.pinned(connection, caller.user_id, [one.id for one in found])
+    return page([_shown(one, mine) for one in found], limit, lambda c: (c.updated_at, c.id))
 
 
 @router.post(
@@ -99,13 +110,13 @@ async def create_conversation(
     if not changed.readable:
         return _safe(changed)
     response.headers["Location"] = f"/v1/conversations/{changed.conversation_id}"
-    return await _read(services, changed.conversation_id)
+    return await _read(services, caller.user_id, changed.conversation_id)
 
 
 @router.get("/v1/conversations/{conversation_id}")
 async def conversation(services: ServicesOf, caller: Caller, conversation_id: IdInPath) -> answers.Conversation:
     await services.access.conversation(caller.user_id, conversation_id)
-    return await _read(services, conversation_id)
+    return await _read(services, caller.user_id, conversation_id)
 
 
 @router.patch(
@@ -126,10 +137,41 @@ async def change_conversation(
         archived=archived,
         agent_id=change.agent_id if "agent_id" in given else UNSET,
     )
-    return await _read(services, changed.conversation_id) if changed.readable else _safe(changed)
+    return await _read(services, caller.user_id, conversation_id) if changed.readable else _safe(changed)
 
 
 @router.delete("/v1/conversations/{conversation_id}", status_code=204, responses=_REFUSED_CHANGE | _SAFE)
 async def delete_conversation(services: ServicesOf, caller: Caller, conversation_id: IdInPath) -> Response:
+    """Into the bin, for everybody. For 30 days it can be restored; then nothing of it is kept."""
     changed = await services.reached().commands.delete(caller.user_id, conversation_id=conversation_id)
     return Response(status_code=204) if changed.readable else _safe(changed)
+
+
+@router.post(
+    "/v1/conversations/{conversation_id}/restore",
+    response_model=answers.Conversation,
+    responses=_REFUSED_CHANGE | _SAFE,
+)
+async def restore_conversation(
+    services: ServicesOf, caller: Caller, conversation_id: IdInPath
+) -> answers.Conversation | Response:
+    """Back from the bin. Doing it again answers the same."""
+    changed = await services.reached().commands.restore(caller.user_id, conversation_id=conversation_id)
+    return await _read(services, caller.user_id, conversation_id) if changed.readable else _safe(changed)
+
+
+@router.put("/v1/conversations/{conversation_id}/pin", status_code=204)
+async def pin(services: ServicesOf, caller: Caller, conversation_id: IdInPath) -> Response:
+    """For the caller alone."""
+    await services.access.present_conversation(caller.user_id, conversation_id)
+    async with services.database() as connection:
+        await pins.pin(connection, caller.user_id, conversation_id)
+    return Response(status_code=204)
+
+
+@router.delete("/v1/conversations/{conversation_id}/pin", status_code=204)
+async def unpin(services: ServicesOf, caller: Caller, conversation_id: IdInPath) -> Response:
+    await services.access.present_conversation(caller.user_id, conversation_id)
+    async with services.database() as connection:
+        await pins.unpin(connection, caller.user_id, conversation_id)
+    return Response(status_code=204)

@@ -65,7 +65,7 @@ class Door:
                 refusal, receive = await self._admit(scope, headers, receive)
                 await (refusal or self._app)(scope, receive, visit.send)
             except Exception:
-                log.exception("request failed", method=scope["method"], path=scope["path"])
+                log.exception("request failed", method=scope["method"], path=_to_log(scope["path"]))
                 if visit.status == 0:
                     await problem(ErrorCode.INTERNAL)(scope, receive, visit.send)
             visit.account_for(scope)
@@ -104,6 +104,10 @@ class Door:
         }
 
 
+def _to_log(path: str) -> str:
+    return _SECRET_IN_PATH.sub(r"\1…", path)
+
+
 class _Visit:
     """One request: the headers that its answer gets, and what is told of it afterwards."""
 
@@ -131,7 +135,7 @@ class _Visit:
         log.info(
             "request",
             method=scope["method"],
-            path=_SECRET_IN_PATH.sub(r"\1…", scope["path"]),
+            path=_to_log(scope["path"]),
             status=self.status,
             ms=round(seconds * 1000, 1),
             client=(scope.get("client") or ("",))[0],

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from msgspec import UNSET, structs
+from pydantic import Field
 
-from edge.errors import Refused, invalid
+from edge.errors import invalid
 from edge.rest import answers
 from edge.rest.fields import Body, Id, IdInPath, Limit, Text
 from edge.rest.openapi import refusals
@@ -36,6 +37,7 @@ class NewMessage(Body):
     content: Text
     agent_id: Id | None = None
     when_busy: Literal["enqueue", "reject", "interrupt", "rollback"] = "enqueue"
+    edits: Annotated[Id | None, Field(description="The caller's own message that this one is to stand beside.")] = None
 
 
 class AnswerAgain(Body):
@@ -63,9 +65,7 @@ async def messages(
     limit: Limit = 50,
 ) -> answers.Messages:
     """Messages, oldest first: the first ones (`after` one), or with `before` alone the last ones before it."""
-    found = await services.access.conversation(caller.user_id, conversation_id)
-    if found.deleted:
-        raise Refused(ErrorCode.NOT_FOUND)
+    await services.access.present_conversation(caller.user_id, conversation_id)
     epoch = services.reached().epoch
     first, last = _position("after", after, epoch), _position("before", before, epoch)
     await services.caught_up(conversation_id)
@@ -111,6 +111,7 @@ async def send(services: ServicesOf, caller: Caller, conversation_id: IdInPath, 
         content=new.content,
         agent_id=new.agent_id if "agent_id" in new.model_fields_set else UNSET,
         when_busy=new.when_busy,
+        edits=new.edits,
     )
     readable = {} if sent.cursor is None else {"cursor": sent.cursor}
     return answers.MessageSent(message_id=sent.message_id, run_id=sent.run_id, **readable)

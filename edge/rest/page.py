@@ -61,4 +61,6 @@ class WebPage(StaticFiles):
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = _FOR_EVER if path.startswith("assets/") else _ASK_AGAIN
         response.headers["Content-Security-Policy"] = self._policy
+        if scope["path"].startswith("/shared/"):
+            response.headers["X-Robots-Tag"] = "noindex, nofollow, noarchive"
         return response

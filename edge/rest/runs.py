@@ -33,8 +33,7 @@ _LARGEST_SEQ: Final = 2**31
 
 
 async def _run(services: Services, user_id: str, conversation_id: str, run_id: str) -> StoredRun:
-    if (await services.access.conversation(user_id, conversation_id)).deleted:
-        raise Refused(ErrorCode.NOT_FOUND)
+    await services.access.present_conversation(user_id, conversation_id)
     await services.caught_up(conversation_id)
     async with services.database() as connection:
         found = await history.run(connection, conversation_id, run_id)

@@ -327,6 +327,15 @@ class Commands:
         )
         return await self._changed(user_id, ids.new_id(), command)
 
+    async def check_may_write(self, user_id: str, conversation_id: str) -> None:
+        """Whether something may be said there now.
+
+        Raises:
+            Refused: also `conversation_archived`.
+        """
+        if (await self._writable(user_id, conversation_id)).archived:
+            raise Refused(ErrorCode.CONVERSATION_ARCHIVED)
+
     # -- who may --
 
     async def _writable(self, user_id: str, conversation_id: str) -> ConversationAccess:

@@ -19,6 +19,7 @@ from edge.errors import Refused
 from edge.fanout import Fanout
 from edge.followers import Follower, Telling
 from edge.past import CannotResume, Past
+from edge.presence import Presence
 from edge.pushes import cursor, position_in
 from edge.subscriptions import Feed, Need, NeedDeltas, join
 from infra import history, postgres, redis
@@ -52,6 +53,7 @@ class Feeds:
         past: Past,
         redis: Redis,
         pool: "asyncpg.Pool[asyncpg.Record]",
+        presence: Presence,
         *,
         check_s: float,
     ) -> None:
@@ -59,6 +61,7 @@ class Feeds:
         self._past = past
         self._redis = redis
         self._pool = pool
+        self._presence = presence
         self._check_s = check_s
         self._feeds: dict[str, Feed] = {}
         self._opening: dict[str, asyncio.Task[Feed]] = {}
@@ -99,6 +102,7 @@ class Feeds:
         except BaseException:
             self.unfollow(conversation_id, follower)
             raise
+        self.look(conversation_id, follower)
         if at is not None:
             metrics.RESUMES.labels("recovered" if missed.recovered else "anew").inc()
         return frames.SubscribeReply(
@@ -108,7 +112,12 @@ class Feeds:
             messages=missed.messages,
             runs=[*missed.runs, *runs],
             rejected=missed.rejected,
+            present=self._presence.present(conversation_id, follower.user_id),
         )
+
+    def look(self, conversation_id: str, follower: Follower) -> None:
+        """The follower's person looks at the conversation, or away from it."""
+        self._presence.look(conversation_id, follower.user_id, follower, away=follower.owner.away)
 
     def go_live(self, follower: Follower) -> None:
         """The reply is written: tell what came since, and go on live."""
@@ -118,12 +127,14 @@ class Feeds:
 
     def unfollow(self, conversation_id: str, follower: Follower) -> None:
         """Tell this follower no more; it need not have joined."""
+        self._presence.leave(conversation_id, follower.user_id, follower)
         feed = self._feeds.get(conversation_id)
         if feed is None:
             return
         feed.followers.discard(follower)
         if not feed.followers:
             del self._feeds[conversation_id]
+            self._presence.close(conversation_id)
             self._channels.forget(conversation_channel(conversation_id))
             metrics.WATCHED.set(len(self._feeds))
 
@@ -150,6 +161,7 @@ class Feeds:
         opened = False
         try:
             await self._channels.watch(channel)
+            await self._presence.open(conversation_id)
             epoch, view = await self._past.newest(conversation_id)
             feed = Feed(epoch, view)
             for need in feed.opened():
@@ -159,6 +171,7 @@ class Feeds:
         finally:
             del self._unheard[conversation_id], self._opening[conversation_id]
             if not opened:
+                self._presence.close(conversation_id)
                 self._channels.forget(channel)
         self._feeds[conversation_id] = feed
         for message in unheard:
@@ -179,16 +192,24 @@ class Feeds:
         """The channel is confirmed. Where a feed is there already, it was away for a while."""
         if conversation_id in self._feeds:
             self._recheck.set()
+            self._presence.watching()
 
     def _into(self, feed: Feed, message: bytes) -> None:
         live = decode_live(message)
         if isinstance(live, DeltaMessage):
             self._say(feed, feed.delta(live))
+        elif not isinstance(live, LiveRecord):
+            self._say(feed, self._presence.heard(feed.view.conversation_id, live))
         elif live.epoch != feed.epoch:
             self._end(feed)
         else:
             self._say(feed, feed.record(live))
             metrics.FANOUT_SECONDS.observe((datetime.now(UTC) - live.record.at).total_seconds())
+
+    def tell(self, conversation_id: str, tellings: Sequence[Telling]) -> None:
+        """Tell the followers of a conversation something that did not come on its channel."""
+        if (feed := self._feeds.get(conversation_id)) is not None:
+            self._say(feed, tellings)
 
     def _say(self, feed: Feed, said: Sequence[Telling | Need]) -> None:
         for one in said:

@@ -80,10 +80,11 @@ def delta_frame(text: RunText, from_seq: int, new: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A frame for every follower, or for one person's."""
+    """A frame for every follower, for one person's, or for all but one person's."""
 
     data: bytes
     only: str | None = None
+    but: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,8 @@ class Follower:
             case Grew():
                 return self._grew(telling, slow)
             case Told():
-                return [telling.data] if telling.only in (None, self.user_id) else []
+                mine = telling.only in (None, self.user_id) and telling.but != self.user_id
+                return [telling.data] if mine else []
             case Began():
                 if self._at is not None:
                     self._at.pop(telling.run_id, None)

@@ -26,6 +26,7 @@ from edge.fanout import Fanout
 from edge.feeds import Feeds
 from edge.hub import Hub
 from edge.past import Past
+from edge.presence import Presence
 from edge.session import Credentials, Session
 from edge.settings import GatewaySettings
 from edge.tokens import Tokens, TokenSettings
@@ -73,6 +74,7 @@ class Gateway:
         feeds: Feeds,
         access: Access,
         commands: Commands,
+        presence: Presence,
     ) -> None:
         self._settings = settings
         self._tokens = tokens
@@ -80,6 +82,7 @@ class Gateway:
         self._feeds = feeds
         self._access = access
         self._commands = commands
+        self._presence = presence
         self._servers: list[Server] = []
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
@@ -125,7 +128,10 @@ class Gateway:
             offered=_offered_token(ws.request),
             now=time.monotonic(),
         )
-        await Connection(ws, session, self._hub, self._feeds, self._access, self._commands, self._settings).serve()
+        connection = Connection(
+            ws, session, self._hub, self._feeds, self._access, self._commands, self._presence, self._settings
+        )
+        await connection.serve()
 
     def _verify(self, token: str) -> Credentials:
         principal = self._tokens.verify(token)
@@ -212,7 +218,10 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
             lambda channel: hub.watching(channel),
         )
         past = Past(cache, pool, epoch)
-        feeds = Feeds(fanout, past, cache, pool, check_s=settings.check_s)
+        presence = Presence(
+            cache, settings.presence, new_id(), lambda conversation_id, told: feeds.tell(conversation_id, told)
+        )
+        feeds = Feeds(fanout, past, cache, pool, presence, check_s=settings.check_s)
         hub = Hub(settings, access, feeds, fanout)
         commands = Commands(
             access=access,
@@ -223,11 +232,11 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
             pool=pool,
             epoch=epoch,
         )
-        gateway = Gateway(settings, tokens, hub, feeds, access, commands)
+        gateway = Gateway(settings, tokens, hub, feeds, access, commands, presence)
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(work)
-                for work in (fanout.run(), decisions.run(), feeds.check(), hub.turn(), hub.watch_slow())
+                for work in (fanout.run(), decisions.run(), feeds.check(), presence.run(), hub.turn(), hub.watch_slow())
             ]
             await gateway.start(sockets)
             process.not_ready = lambda: None

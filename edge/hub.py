@@ -34,11 +34,13 @@ class Connection(Protocol):
     Attributes:
         due: when `tick` next has something to do.
         slow: whether its deltas are gathered; the hub's own, set by the connection.
+        away: whether its person looks elsewhere.
     """
 
     projects: list[str]
     follows: dict[str, Follower]
     slow: bool
+    away: bool
 
     @property
     def user_id(self) -> str: ...

@@ -12,6 +12,10 @@ FRAMES_IN: Final = Counter("chorus_gateway_frames_in_total", "Frames received.")
 FRAMES_OUT: Final = Counter("chorus_gateway_frames_out_total", "Frames written.")
 BYTES_OUT: Final = Counter("chorus_gateway_bytes_out_total", "Payload bytes written.")
 CLOSES: Final = Counter("chorus_gateway_closes_total", "Connections that this side closed.", ["code"])
+PRESENT: Final = Gauge(
+    "chorus_gateway_present", "People who look at a conversation through this gateway, once for each conversation."
+)
+PRESENCE_TOLD: Final = Counter("chorus_gateway_presence_told_total", "Changes of presence told to other gateways.")
 RESUMES: Final = Counter("chorus_gateway_resumes_total", "Subscriptions with a cursor.", ["outcome"])
 REFUSALS: Final = Counter("chorus_edge_refusals_total", "Commands refused.", ["code"])
 PUBLISH_SECONDS: Final = Histogram(

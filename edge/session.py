@@ -86,7 +86,7 @@ class Session:
 
     __slots__ = (
         "_commands", "_expires", "_heard", "_hello_id", "_offered", "_opened", "_pinged", "_refusals", "_settings",
-        "_state", "_verify", "due", "id", "resume", "user_id",
+        "_state", "_statuses", "_verify", "due", "id", "resume", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +110,7 @@ class Session:
         self._expires = 0.0
         self._commands = Bucket(settings.commands, now)
         self._refusals: Bucket | None = None
+        self._statuses: Bucket | None = None
         self.due = now + settings.hello_within_s
 
     @property
@@ -142,6 +143,8 @@ class Session:
                 return self._refresh(frame, now)
             case _ if now >= self._expires:
                 return [_error(frame.id, Refused(ErrorCode.TOKEN_EXPIRED))]
+            case frames.PresenceSet():
+                return self._set_presence(frame, now)
             case _:
                 return [Perform(frame)]
 
@@ -234,6 +237,14 @@ class Session:
         self._expires = now + credentials.lifetime_s
         self._schedule()
         return [_reply(frame.id, {"token_expires_in": int(credentials.lifetime_s)})]
+
+    def _set_presence(self, frame: frames.PresenceSet, now: float) -> list[Effect]:
+        # Told in every conversation that the connection follows, hence an allowance of its own.
+        if self._statuses is None:
+            self._statuses = Bucket(self._settings.statuses, now)
+        if wait := self._statuses.take(now):
+            return [_error(frame.id, Refused(ErrorCode.RATE_LIMITED, retry_after_ms=max(1, round(wait * 1000))))]
+        return [Perform(frame)]
 
     # -- going away --
 

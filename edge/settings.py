@@ -23,6 +23,19 @@ class SessionSettings:
     """Frames a client may send: far above what people do, far below what hurts others."""
     refusals: Rate = field(default_factory=lambda: Rate(per_s=10.0, burst=1_000))
     """Commands over that rate that are answered `rate_limited` before the connection is closed."""
+    statuses: Rate = field(default_factory=lambda: Rate(per_s=1.0, burst=10))
+    """Changes between online and away: as fast as a person can leave a window and come back."""
+
+
+@dataclass(frozen=True)
+class PresenceSettings:
+    """How long people who went, and gateways that died, are believed to be there."""
+
+    linger_s: float = 15.0
+    """Seconds that someone stays present after their last window closed: a reload is no coming and going."""
+    lease_s: float = 9.0
+    """Seconds that a gateway counts as alive after it last said so; it does so three times as often. The people of a
+    killed gateway are gone within twice this."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,7 @@ class GatewaySettings:
     check_s: float = 30.0
     """Seconds between two comparisons of everything watched here with the newest position."""
     session: SessionSettings = field(default_factory=SessionSettings)
+    presence: PresenceSettings = field(default_factory=PresenceSettings)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "GatewaySettings":
@@ -77,6 +91,10 @@ class GatewaySettings:
                 hello_within_s=_seconds(env, "CHORUS_WS_HELLO_S", SessionSettings.hello_within_s),
                 ping_interval_s=_seconds(env, "CHORUS_WS_PING_S", SessionSettings.ping_interval_s),
                 expiry_grace_s=_seconds(env, "CHORUS_WS_GRACE_S", SessionSettings.expiry_grace_s),
+            ),
+            presence=PresenceSettings(
+                linger_s=_seconds(env, "CHORUS_WS_LINGER_S", PresenceSettings.linger_s),
+                lease_s=_seconds(env, "CHORUS_WS_LEASE_S", PresenceSettings.lease_s),
             ),
         )
 

@@ -18,6 +18,7 @@ from edge.errors import Refused
 from edge.feeds import Feeds
 from edge.followers import Follower
 from edge.hub import Hub
+from edge.presence import Presence
 from edge.session import Close, Effect, Join, Perform, Send, Session, subscribed
 from edge.settings import GatewaySettings
 from schemas import frames
@@ -37,8 +38,8 @@ class Connection:
     """A client's connection; see `edge.hub.Connection` for what the hub sees of it."""
 
     __slots__ = (
-        "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_session", "_settings", "_ws",
-        "follows", "projects", "slow",
+        "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_presence", "_session",
+        "_settings", "_ws", "away", "follows", "projects", "slow",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +50,7 @@ class Connection:
         feeds: Feeds,
         access: Access,
         commands: Commands,
+        presence: Presence,
         settings: GatewaySettings,
     ) -> None:
         self._ws = ws
@@ -57,6 +59,7 @@ class Connection:
         self._feeds = feeds
         self._access = access
         self._commands = commands
+        self._presence = presence
         self._settings = settings
         self._closing: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -64,6 +67,7 @@ class Connection:
         self.follows: dict[str, Follower] = {}
         self.projects: list[str] = []
         self.slow = False
+        self.away = False
 
     @property
     def user_id(self) -> str:
@@ -272,6 +276,15 @@ class Connection:
             case frames.ConversationRestore():
                 await commands.restore(me, conversation_id=frame.conversation_id)
                 return {"conversation_id": frame.conversation_id}
+            case frames.Typing():
+                await commands.check_may_write(me, frame.conversation_id)
+                await self._presence.typing(frame.conversation_id, me)
+                return None
+            case frames.PresenceSet():
+                self.away = frame.status == "away"
+                for conversation_id, follower in self.follows.items():
+                    self._feeds.look(conversation_id, follower)
+                return None
             case _:
                 raise AssertionError(f"the session performs no {type(frame).__name__}")
 

@@ -29,6 +29,9 @@ class Wheel(Generic[T]):
         self._turn_of[item] = turn
         self._hanging[turn].append(item)
 
+    def __contains__(self, item: T) -> bool:
+        return item in self._turn_of
+
     def remove(self, item: T) -> None:
         self._turn_of.pop(item, None)
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from infra.deltas import DeltaMessage
+from infra.presence import PresenceMessage, TypingMessage
 from schemas import events, frames
 from schemas.conversation import ConversationView
 
@@ -74,7 +75,10 @@ class _LiveWire(Struct, frozen=True, kw_only=True, tag_field="kind", tag="record
     conversation: frames.Conversation | None = None
 
 
-_wire = msgspec.json.Decoder(_LiveWire | DeltaMessage)
+LiveMessage = LiveRecord | DeltaMessage | PresenceMessage | TypingMessage
+"""What stands on a conversation's channel."""
+
+_wire = msgspec.json.Decoder(_LiveWire | DeltaMessage | PresenceMessage | TypingMessage)
 _view = msgspec.json.Decoder(ConversationView)
 
 
@@ -89,14 +93,14 @@ def encode_record(live: LiveRecord) -> bytes:
     )
 
 
-def decode_live(message: bytes) -> LiveRecord | DeltaMessage:
+def decode_live(message: bytes) -> LiveMessage:
     """Read what stands on a conversation's or a project's channel.
 
     Raises:
-        msgspec.DecodeError: neither of the two.
+        msgspec.DecodeError: none of them.
     """
-    wire = _wire.decode(message)
-    if isinstance(wire, DeltaMessage):
+    wire: _LiveWire | DeltaMessage | PresenceMessage | TypingMessage = _wire.decode(message)
+    if not isinstance(wire, _LiveWire):
         return wire
     return LiveRecord(
         epoch=wire.epoch,

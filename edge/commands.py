@@ -28,9 +28,9 @@ from infra.kafka import Publisher
 from infra.keyring import Keyring
 from infra.tracing import new_traceparent
 from schemas import events, ids
-from schemas.conversation import WRITERS
 from schemas.events import Decision
 from schemas.frames import MAX_CONTENT_CHARACTERS, MAX_TITLE_CHARACTERS, WHEN_BUSY, ErrorCode
+from schemas.roles import Action, may
 from schemas.sealing import DataKey
 from schemas.topics import CONVERSATION_COMMANDS
 
@@ -439,7 +439,7 @@ def _again(message_id: str, digest: str, before: Before) -> Sent:
 
 
 def _writer(role: str) -> str:
-    if role not in WRITERS:
+    if not may(role, Action.WRITE):
         raise Refused(ErrorCode.FORBIDDEN)
     return role
 

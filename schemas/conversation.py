@@ -12,10 +12,6 @@ from msgspec.structs import replace
 
 from schemas import events
 
-WRITERS = frozenset({"owner", "admin", "member"})
-"""Roles that may change a conversation; a viewer only reads. The edge holds to it, and the rule judges by it again: the
-edge wrote the sender's role into the command."""
-
 RECENT_CAUSES = 32
 """How many causes of updates are remembered. A replay of more repeats them all, in order, and ends where it began."""
 
@@ -78,6 +74,7 @@ class ConversationView(Struct, frozen=True, kw_only=True):
     Attributes:
         runs: the open runs by id, in the order in which they will run; at most the first is not queued.
         last_question_id: the newest person's message, parent of the next one.
+        title_by: whose key seals the title in the log; None where there is none.
         deleted_at: when it was deleted; None where it is not.
         purged: nothing of it is kept but this; it stays deleted for ever.
     """
@@ -89,6 +86,7 @@ class ConversationView(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     position: int
     title: str | None = None
+    title_by: str | None = None
     archived: bool = False
     deleted: bool = False
     deleted_at: datetime | None = None
@@ -127,9 +125,12 @@ def apply(view: ConversationView | None, record: events.ConversationAdvanced) ->
     for fact in record.facts:
         match fact:
             case events.ConversationCreated():
-                changes |= {"title": fact.title, "agent_id": fact.agent_id, "updated_at": record.at}
+                changes |= _titled(fact.title, fact.user_id)
+                changes |= {"agent_id": fact.agent_id, "updated_at": record.at}
             case events.ConversationUpdated():
-                for name in ("title", "archived", "agent_id"):
+                if fact.title is not UNSET:
+                    changes |= _titled(fact.title, fact.user_id)
+                for name in ("archived", "agent_id"):
                     if (value := getattr(fact, name)) is not UNSET:
                         changes[name] = value
             case events.ConversationDeleted():
@@ -138,7 +139,7 @@ def apply(view: ConversationView | None, record: events.ConversationAdvanced) ->
             case events.ConversationRestored():
                 changes |= {"deleted": False, "deleted_at": None}
             case events.ConversationPurged():
-                changes |= {"deleted": True, "purged": True, "title": None, "last_question_id": None}
+                changes |= {"deleted": True, "purged": True, "last_question_id": None} | _titled(None, None)
             case events.MessagePosted():
                 changes["updated_at"] = record.at
                 if fact.role == "user":
@@ -146,6 +147,10 @@ def apply(view: ConversationView | None, record: events.ConversationAdvanced) ->
             case _:
                 runs = _run_changed(runs, fact, record.at)
     return replace(view, runs=runs, **changes)
+
+
+def _titled(title: str | None, user_id: str | None) -> dict[str, object]:
+    return {"title": title, "title_by": None if title is None else user_id}
 
 
 def _run_changed(runs: dict[str, RunView], fact: events.AnyFact, at: datetime) -> dict[str, RunView]:

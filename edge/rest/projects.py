@@ -13,6 +13,7 @@ from edge.rest.pages import key_of, page
 from edge.rest.services import Caller, ServicesOf
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
+from schemas.roles import Action, may
 
 if TYPE_CHECKING:
     from edge.rest.services import Connection
@@ -24,7 +25,6 @@ FIRST_PROJECT: Final = "Personal"
 _DEFAULT_AGENT: Final = {"kind": "openai", "system_prompt": "You are a helpful assistant."}
 """Without an address of its own it is the platform's agent, whatever that is."""
 _DEMONSTRATION: Final = {"kind": "scripted"}
-_MAY_RENAME: Final = {"owner", "admin"}
 
 _PROJECTS: Final = """
 SELECT p.id::text, p.name, m.role, p.default_agent_id::text, p.created_at
@@ -109,7 +109,7 @@ async def rename_project(
 ) -> answers.Project:
     """Owners and admins may."""
     async with services.database() as connection, connection.transaction():
-        if (await _project(connection, caller.user_id, project_id)).role not in _MAY_RENAME:
+        if not may((await _project(connection, caller.user_id, project_id)).role, Action.RENAME_PROJECT):
             raise Refused(ErrorCode.FORBIDDEN)
         await connection.execute("UPDATE projects SET name = $2 WHERE id = $1", project_id, named.name)
         return await _project(connection, caller.user_id, project_id)

@@ -20,9 +20,9 @@ from edge.rest.openapi import refusals
 from edge.rest.people import name_of, names
 from edge.rest.services import Address, Caller, Connection, Services, ServicesOf
 from infra import history
-from schemas.conversation import WRITERS
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
+from schemas.roles import Action, may
 
 router = APIRouter(tags=["shares"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
 
@@ -91,7 +91,7 @@ def _title_hash(token: str, title: str | None) -> bytes | None:
 async def _may_share(services: Services, caller: Caller, conversation_id: str) -> str:
     """The project's id."""
     found = await services.access.present_conversation(caller.user_id, conversation_id)
-    if found.role not in WRITERS:
+    if not may(found.role, Action.SHARE):
         raise Refused(ErrorCode.FORBIDDEN)
     return found.project_id
 

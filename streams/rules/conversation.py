@@ -8,12 +8,13 @@ two outputs mends itself.
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from schemas import events, ids
-from schemas.conversation import DELETED_KEPT_S, WRITERS, ConversationView, RunStatus, RunView, apply, running
+from schemas.conversation import DELETED_KEPT_S, ConversationView, RunStatus, RunView, apply, running
 from schemas.frames import ErrorCode
+from schemas.roles import Action, may, may_end
 from streams.rules.state import State
 
 QUEUE_LIMIT = 500
@@ -110,11 +111,18 @@ def _refused(code: str) -> _Decided:
     return [], Outcome(code=code)
 
 
-def _not_for(view: ConversationView, command: events.Command, *, deleted: bool = False) -> ErrorCode | None:
-    """Why this person may not change this conversation. What is deleted is there only for what takes it `deleted`."""
-    if command.project_id != view.project_id or (view.deleted and not deleted):
+def _not_for(view: ConversationView, command: events.Command) -> ErrorCode | None:
+    """Why this person may not change this conversation."""
+    if command.project_id != view.project_id or view.deleted:
         return ErrorCode.NOT_FOUND
-    return None if command.role in WRITERS else ErrorCode.FORBIDDEN
+    return None if may(command.role, Action.WRITE) else ErrorCode.FORBIDDEN
+
+
+def _not_ended_by(view: ConversationView, command: events.Command) -> ErrorCode | None:
+    """Why this person may not archive, delete or restore this conversation, deleted or not."""
+    if command.project_id != view.project_id:
+        return ErrorCode.NOT_FOUND
+    return None if may_end(command.role, own=view.created_by == command.user_id) else ErrorCode.FORBIDDEN
 
 
 def _ask_again(view: ConversationView, run_id: str | None = None) -> Outcome:
@@ -132,7 +140,7 @@ def _ask_again(view: ConversationView, run_id: str | None = None) -> Outcome:
 
 def _create(state: State | None, command: events.CreateConversation) -> _Decided:
     if state is None:
-        if command.role not in WRITERS:
+        if not may(command.role, Action.WRITE):
             return _refused(ErrorCode.FORBIDDEN)
         created = events.ConversationCreated(user_id=command.user_id, title=command.title, agent_id=command.agent_id)
         return [created], Outcome()
@@ -146,7 +154,10 @@ def _update(state: State, command: events.UpdateConversation, cause: str) -> _De
     view = state.view
     if cause in state.causes:
         return [], Outcome()
-    if code := _not_for(view, command):
+    code = _not_for(view, command)
+    if code is None and command.archived is not UNSET:
+        code = _not_ended_by(view, command)
+    if code is not None:
         return _refused(code)
     # Also where it changes nothing: decided again after one behind it that did, it would undo that.
     update = events.ConversationUpdated(
@@ -163,7 +174,7 @@ def _delete(state: State, command: events.DeleteConversation, cause: str) -> _De
     view = state.view
     if cause in state.causes:
         return [], _ask_again(view)
-    if code := _not_for(view, command, deleted=True):
+    if code := _not_ended_by(view, command):
         return _refused(code)
     facts: Facts = [_never_ran(run.run_id) for run in view.runs.values() if run.status == RunStatus.QUEUED]
     run = running(view)
@@ -178,7 +189,7 @@ def _restore(state: State, command: events.RestoreConversation, cause: str) -> _
     view = state.view
     if cause in state.causes:
         return [], Outcome()
-    if code := _not_for(view, command, deleted=True):
+    if code := _not_ended_by(view, command):
         return _refused(code)
     return [events.ConversationRestored(user_id=command.user_id)], Outcome()
 
@@ -321,7 +332,7 @@ def _cancel(state: State, command: events.CancelRun) -> _Decided:
     view, run_id = state.view, command.run_id
     if command.project_id != view.project_id:
         return _refused(ErrorCode.NOT_FOUND)
-    if command.role not in WRITERS:
+    if not may(command.role, Action.WRITE):
         return _refused(ErrorCode.FORBIDDEN)
     accepted = Outcome(status=RunStatus.CANCELLED, run_id=run_id)
     if (ended := state.ended.get(run_id)) is not None:

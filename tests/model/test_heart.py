@@ -47,7 +47,7 @@ REVOKED_S = 0.6
 
 conversations = st.sampled_from([CONVERSATIONS[0], *CONVERSATIONS])
 people = st.sampled_from(PEOPLE)
-roles = st.sampled_from(["member"] * 7 + ["viewer"])
+roles = st.sampled_from(["admin"] * 7 + ["viewer"])
 names = st.sampled_from("abcdef")
 asks = st.sampled_from([None, "api-0"])
 slots = st.sampled_from(SLOTS)
@@ -212,7 +212,7 @@ class Heart(RuleBasedStateMachine):
     @rule(here=conversations, who=people, sure=st.sampled_from([False] * 9 + [True]), then=then)
     def delete(self, here: str, who: str, sure: bool, then: int) -> None:
         if sure:
-            command = events.DeleteConversation(conversation_id=here, project_id=PROJECT, user_id=who, role="member")
+            command = events.DeleteConversation(conversation_id=here, project_id=PROJECT, user_id=who, role="admin")
             self._put(command, an_id(f"delete {len(self.sent)}"))
             self._stir(then)
 

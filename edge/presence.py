@@ -6,7 +6,7 @@ Nothing here holds up a command: while Redis is away nobody is told, and what ch
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -69,7 +69,9 @@ class Presence:
         self._typed: dict[Place, float] = {}
         self._meanwhile: dict[str, list[PresenceMessage]] = {}
         """What is told of conversations that are being read again."""
-        self._beat_at = self._read_again_at = 0.0
+        self._beaten = False
+        """Whether this gateway counts as alive: before that, what it tells would be taken for a dead one's."""
+        self._read_again_at = 0.0
         self._tell_again_at = time.monotonic() + AGAIN_S
         self._stale = False
         """Whether changes may have gone unheard."""
@@ -140,30 +142,25 @@ class Presence:
     # -- what is done again and again --
 
     async def run(self) -> None:
-        """Tell, beat and read again until cancelled."""
-        while True:
-            try:
-                await self._turn(time.monotonic())
-                pause_s = TELL_S
-            except _AWAY as error:
-                log.warning("presence not told: redis is away", error=repr(error))
-                pause_s = _AWAY_RETRY_S
-            await asyncio.sleep(pause_s)
+        """Beat, tell and read again until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            # Beats do not wait for a crowd to be told: a gateway without them is dead.
+            tasks.create_task(_again_and_again(self._beat, self._settings.lease_s / _BEATS_OF_A_LEASE))
+            tasks.create_task(_again_and_again(self._turn, TELL_S))
 
-    async def _turn(self, now: float) -> None:
+    async def _turn(self) -> None:
+        now = time.monotonic()
         self._take(self._here.take(now))
         metrics.PRESENT.set(len(self._here))
-        if now >= self._beat_at:
-            await self._beat()
-            self._beat_at = now + self._settings.lease_s / _BEATS_OF_A_LEASE
-            self._typed = {place: at for place, at in self._typed.items() if at > now - TYPING_EVERY_S}
         if now >= self._tell_again_at:
             self._tell_again_at = now + AGAIN_S
             self._take(self._here.everyone())
-        await self._tell(now)
+        if self._beaten:
+            await self._tell(now)
         if self._stale and now >= self._read_again_at:
             self._stale = False
             await self._read_again()
+        self._typed = {place: at for place, at in self._typed.items() if at > now - TYPING_EVERY_S}
 
     def _take(self, changes: Iterable[Change]) -> None:
         self._untold |= {(change.conversation_id, change.user_id): change for change in changes}
@@ -173,7 +170,9 @@ class Presence:
             part = list(self._untold.values())[:_AT_ONCE]
             await presence.tell(self._redis, [(c.conversation_id, self._message(c, now)) for c in part])
             for change in part:
-                del self._untold[change.conversation_id, change.user_id]
+                place = (change.conversation_id, change.user_id)
+                if self._untold.get(place) is change:
+                    del self._untold[place]
             metrics.PRESENCE_TOLD.inc(len(part))
 
     def _message(self, change: Change, now: float) -> PresenceMessage:
@@ -184,6 +183,7 @@ class Presence:
 
     async def _beat(self) -> None:
         beat = await presence.beat(self._redis, self._gateway, self._settings.lease_s)
+        self._beaten = True
         if not beat.known:
             # Redis lost everything, or this process stood still: then others may be missing for the same reason.
             self._take(self._here.everyone())
@@ -251,6 +251,17 @@ class Presence:
                 for m in meanwhile[conversation_id]:
                     shown += roster.told(m.gateway, m.user_id, m.status, m.last_seen)
                 self._say(conversation_id, _pushes(conversation_id, shown))
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    while True:
+        try:
+            await work()
+            wait_s = pause_s
+        except _AWAY as error:
+            log.warning("presence not told: redis is away", error=repr(error))
+            wait_s = max(pause_s, _AWAY_RETRY_S)
+        await asyncio.sleep(wait_s)
 
 
 def _pushes(conversation_id: str, shown: Iterable[Shown]) -> list[Told]:

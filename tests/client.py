@@ -223,8 +223,7 @@ class Screen:
         if not reply["recovered"]:
             self.messages.clear()
         for message in reply["messages"]:
-            assert message["id"] not in self.messages, f"message {message['id']} shown twice"
-            self.messages[message["id"]] = message
+            self.say(message)
         for run in reply["runs"]:
             shown = self.runs.setdefault(run["run_id"], RunOnScreen())
             shown.status = run["status"]
@@ -233,6 +232,31 @@ class Screen:
             assert run["from_seq"] == shown.seq + 1, f"hole in {run['run_id']}: {shown.seq} → {run['from_seq']}"
             shown.seq, shown.text = run["seq"], shown.text + run["text"]
         self.cursor = reply["cursor"]
+
+    def say(self, message: Frame) -> None:
+        """Show one more message. What it follows, where that is shown, is a person's: only answers have no answers."""
+        assert message["id"] not in self.messages, f"message {message['id']} shown twice"
+        parent = self.messages.get(message["parent_message_id"] or "")
+        assert parent is None or parent["role"] == "user", f"{message} follows an answer"
+        assert message["role"] == "user" or message["parent_message_id"], f"{message} answers nothing"
+        self.messages[message["id"]] = message
+
+    def siblings(self, message_id: str) -> list[Frame]:
+        """The versions of a message that are shown, itself included, in the order in which they were said."""
+        one = self.messages[message_id]
+        alike = ("role", "parent_message_id")
+        return [m for m in self.messages.values() if all(m[name] == one[name] for name in alike)]
+
+    def path(self) -> list[Frame]:
+        """The newest path: from the newest question back as far as is shown, each with its newest answer."""
+        questions = [m for m in self.messages.values() if m["role"] == "user"]
+        question = questions[-1] if questions else None
+        path: list[Frame] = []
+        while question is not None:
+            answers = [m for m in self.messages.values() if m["parent_message_id"] == question["id"]]
+            path += [*[m for m in answers if m["role"] != "user"][-1:], question]
+            question = self.messages.get(question["parent_message_id"] or "")
+        return path[::-1]
 
     def push(self, frame: Frame) -> None:
         """Apply one push."""
@@ -246,9 +270,7 @@ class Screen:
             self.cursor = cursor
         match frame["type"]:
             case "message.created":
-                message = frame["message"]
-                assert message["id"] not in self.messages, f"message {message['id']} shown twice"
-                self.messages[message["id"]] = message
+                self.say(frame["message"])
             case "run.queued":
                 self.runs.setdefault(frame["run_id"], RunOnScreen())
             case "run.started":

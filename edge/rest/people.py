@@ -1,10 +1,12 @@
 """Names of those who speak in a conversation, for readers who see no ids."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from edge.rest.services import Connection
 from schemas import frames
+
+if TYPE_CHECKING:
+    from edge.rest.services import Connection
 
 GONE: Final = "deleted"
 """Stands for a person who is no longer there, and for an agent that is not."""
@@ -15,7 +17,7 @@ UNION ALL SELECT id::text, name FROM agents WHERE id = ANY($1::uuid[])
 """
 
 
-async def names(connection: Connection, messages: Iterable[frames.Message]) -> Mapping[str, str]:
+async def names(connection: "Connection", messages: Iterable[frames.Message]) -> Mapping[str, str]:
     """The names of the authors and agents of these messages, by their id."""
     wanted = {id for m in messages if (id := speaker(m)) is not None}
     return {row["id"]: row["name"] for row in await connection.fetch(_NAMES, list(wanted))}

@@ -7,7 +7,7 @@ answered again is not theirs to see. Texts and names are those of now, so what w
 import hashlib
 import secrets
 from datetime import datetime
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Response
 
@@ -18,11 +18,14 @@ from edge.rest.answers import Answer
 from edge.rest.fields import IdInPath, Limit
 from edge.rest.openapi import refusals
 from edge.rest.people import name_of, names
-from edge.rest.services import Address, Caller, Connection, Services, ServicesOf
+from edge.rest.services import Address, Caller, Services, ServicesOf
 from infra import history
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
 from schemas.roles import Action, may
+
+if TYPE_CHECKING:
+    from edge.rest.services import Connection
 
 router = APIRouter(tags=["shares"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
 
@@ -144,7 +147,7 @@ async def shares(services: ServicesOf, caller: Caller, conversation_id: IdInPath
         return Shares(data=await _shares(connection, conversation_id))
 
 
-async def _shares(connection: Connection, conversation_id: str) -> list[Share]:
+async def _shares(connection: "Connection", conversation_id: str) -> list[Share]:
     rows = await connection.fetch(
         """
         SELECT id::text, created_by::text, created_at FROM shares

@@ -133,6 +133,16 @@ class Talk:
             facts.append(events.RunRequested(run_id=waiting[0].run_id))
         return facts
 
+    def end(self) -> list[events.ConversationAdvanced]:
+        """The records that bring it to its end for good: what is open ends, it is deleted, and purged."""
+        assert self.view is not None
+        ends = [
+            events.RunEnded(run_id=run_id, attempt=0, last_seq=0, status=RunStatus.CANCELLED, finish_reason="cancelled")
+            for run_id in self.view.runs
+        ]
+        deleted = self.record(*ends, events.ConversationDeleted(user_id=self.user_id))
+        return [deleted, self.record(events.ConversationPurged())]
+
     def next(self) -> events.ConversationAdvanced:
         """Whatever may happen next."""
         if self.view is None:
@@ -179,6 +189,8 @@ class Talk:
         yield lambda: [events.RunStarted(run_id=ids.new_id(), attempt=1)]
         if draw.random() < 0.1:
             yield lambda: [events.ConversationDeleted(user_id=self.user_id)]
+        if view.deleted:
+            yield lambda: [events.ConversationRestored(user_id=self.user_id)]
         if current is not None:
             yield lambda: [events.RunStarted(run_id=current.run_id, attempt=current.attempt + 1)]
             yield lambda: self.ended(current, text)

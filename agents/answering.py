@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
+from agents.awake import AwakeClock
 from agents.provider import TROUBLES, Prompt, Provider, ProviderError, TimeLimits, TokenCount, Trouble
 
 MAX_ANSWER_BYTES: Final = 256_000
@@ -22,11 +23,13 @@ class Answering:
     Attributes:
         say: called with each piece of text, as it comes.
         size: of the text, in bytes of UTF-8.
-        first_at: when the provider first gave anything, by the event loop's clock.
+        clock: what time limits count by; shared between answers, it ticks for all of them.
+        first_at: when the provider first gave anything, by that clock.
     """
 
     say: Callable[[str], None]
     max_bytes: int = MAX_ANSWER_BYTES
+    clock: AwakeClock = field(default_factory=AwakeClock)
     size: int = field(default=0, init=False)
     first_at: float | None = field(default=None, init=False)
     finish_reason: str | None = field(default=None, init=False)
@@ -38,14 +41,13 @@ class Answering:
         Raises:
             ProviderError: the provider failed or took too long; what it has said stands.
         """
-        loop = asyncio.get_running_loop()
-        start = loop.time()
+        start = self.clock.now()
         try:
-            async with asyncio.timeout_at(start + min(limits.first_token_s, limits.whole_s)) as limit:
+            async with self.clock.limit(start + min(limits.first_token_s, limits.whole_s)) as limit:
                 await self._until_it_answers(provider, prompt, limits, limit, start)
         except TimeoutError as error:
             if self.finish_reason is None:
-                raise self._too_slow(limits, loop.time() - start) from error
+                raise self._too_slow(limits, self.clock.now() - start) from error
         except ProviderError:
             if self.finish_reason is None:  # else only the count of tokens is missing
                 raise
@@ -66,7 +68,7 @@ class Answering:
                 return await self._call(provider, prompt, limits, limit, start + limits.whole_s)
             except ProviderError as error:
                 wait = max(pause, error.retry_after_s)
-                over = asyncio.get_running_loop().time() + wait > start + limits.retry_s
+                over = self.clock.now() + wait > start + limits.retry_s
                 if self.first_at is not None or over or not TROUBLES[error.trouble].passing:
                     raise
             await asyncio.sleep(wait)
@@ -75,7 +77,7 @@ class Answering:
     async def _call(
         self, provider: Provider, prompt: Prompt, limits: TimeLimits, limit: asyncio.Timeout, end: float
     ) -> None:
-        now = asyncio.get_running_loop().time
+        now = self.clock.now
         # Moving a timer costs as much as reading a chunk, so it is moved only when a tenth of its time is over.
         slack = limits.between_tokens_s / 10
         moved = float("-inf")
@@ -90,9 +92,9 @@ class Answering:
                     return
                 if chunk.finish_reason is not None:
                     self.finish_reason = chunk.finish_reason
-                    limit.reschedule(min(end, now() + limits.usage_s))
+                    self.clock.move(limit, min(end, now() + limits.usage_s))
                 elif self.finish_reason is None and (at := now()) > moved + slack:
-                    limit.reschedule(min(end, at + limits.between_tokens_s + slack))
+                    self.clock.move(limit, min(end, at + limits.between_tokens_s + slack))
                     moved = at
 
     def _take(self, text: str) -> bool:

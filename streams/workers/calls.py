@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,6 +18,7 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 from prometheus_client import Counter, Gauge, Histogram
 
 from agents.answering import Answering
+from agents.awake import AwakeClock
 from agents.catalog import Agent, Catalog
 from agents.prompts import chat_messages
 from agents.provider import ChatMessage, Prompt, ProviderError
@@ -128,6 +129,7 @@ class Means:
     teller: Teller
     reports: Reports
     max_answer_bytes: int
+    clock: AwakeClock = field(default_factory=AwakeClock)
 
 
 class Stopped(Exception):
@@ -273,8 +275,8 @@ class Call:
     async def _called(self, agent: Agent, prompt: Prompt) -> Ending:
         request = self.request
         telling = self._means.teller.begin(request.conversation_id, request.run_id, self.attempt)
-        answering = Answering(telling.say, self._means.max_answer_bytes)
-        asked_at = asyncio.get_running_loop().time()
+        answering = Answering(telling.say, self._means.max_answer_bytes, self._means.clock)
+        asked_at = self._means.clock.now()
         ending = Ending(RunStatus.COMPLETED, "stop")
         try:
             with self._stoppable():

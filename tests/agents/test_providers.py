@@ -160,6 +160,21 @@ async def test_steady_tokens_outlast_the_limit_between_two(provider: Provider) -
     assert len("".join(said).split()) == 30
 
 
+@pytest.mark.parametrize("limits", [TimeLimits(between_tokens_s=0.6, retry_s=0), TimeLimits(whole_s=2, retry_s=0)])
+async def test_a_process_that_stood_still_takes_up_the_answer(provider: Provider, limits: TimeLimits) -> None:
+    """Limits count no time in which this process was stopped: what came meanwhile is read, and the answer goes on."""
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        if len(said) == 4:
+            time.sleep(2.5)  # as SIGSTOP does: nothing of this process runs
+
+    await Answering(say).run(provider, asking("/tokens 30 /delay 30"), limits)
+
+    assert len("".join(said).split()) == 30
+
+
 async def test_breaks_off(provider: Provider) -> None:
     """A connection that breaks in mid-answer fails the call, what was said stands."""
     said, trouble = await failed(provider, "/tokens 9 /fail-after 4")

@@ -168,7 +168,8 @@ async def test_a_process_that_stood_still_takes_up_the_answer(provider: Provider
     def say(text: str) -> None:
         said.append(text)
         if len(said) == 4:
-            time.sleep(2.5)  # as SIGSTOP does: nothing of this process runs
+            # As SIGSTOP does: nothing of this process runs, here while it waits for the next word.
+            asyncio.get_running_loop().call_soon(time.sleep, 2.5)
 
     await Answering(say).run(provider, asking("/tokens 30 /delay 30"), limits)
 

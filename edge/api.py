@@ -20,7 +20,7 @@ from edge.commands import Commands
 from edge.decisions import Decisions
 from edge.errors import Refused
 from edge.passwords import Passwords
-from edge.rest import agents, auth, config, conversations, messages, projects, runs, users
+from edge.rest import agents, audit, auth, config, conversations, messages, projects, runs, search, users
 from edge.rest.attempts import Attempts
 from edge.rest.door import Door
 from edge.rest.openapi import document
@@ -54,6 +54,8 @@ ROUTERS: Final[Mapping[str, APIRouter]] = {
     "messages": messages.router,
     "runs": runs.router,
     "agents": agents.router,
+    "search": search.router,
+    "audit": audit.router,
     "config": config.router,
 }
 

@@ -58,8 +58,8 @@ class StoredRun(Struct, frozen=True, kw_only=True):
 # -- conversations --
 
 CONVERSATION_COLUMNS = """
-    id::text AS conversation_id, project_id::text, created_by::text, created_at, updated_at, position, title, archived,
-    deleted, deleted_at, purged, agent_id::text, last_question_id::text
+    id::text AS conversation_id, project_id::text, created_by::text, created_at, updated_at, position, title,
+    title_by::text, archived, deleted, deleted_at, purged, agent_id::text, last_question_id::text
 """
 
 # One statement, because rows of two moments would be a state that never was.

@@ -7,7 +7,19 @@ from typing import Final
 
 from infra.settings import BadSetting
 
-ROUTES: Final = ("auth", "users", "projects", "conversations", "messages", "runs", "agents", "config", "page")
+ROUTES: Final = (
+    "auth",
+    "users",
+    "projects",
+    "conversations",
+    "messages",
+    "runs",
+    "agents",
+    "search",
+    "audit",
+    "config",
+    "page",
+)
 """What one process may serve; all of it where nothing is chosen."""
 
 

@@ -53,6 +53,7 @@ CONVERSATIONS = Table(
         "project_id": "uuid",
         "created_by": "uuid",
         "title": "text",
+        "title_by": "uuid",
         "archived": "boolean",
         "deleted": "boolean",
         "deleted_at": "timestamptz",
@@ -66,7 +67,7 @@ CONVERSATIONS = Table(
     },
     f"""
     ON CONFLICT (id) DO UPDATE SET
-        title = excluded.title, archived = excluded.archived, deleted = excluded.deleted,
+        title = excluded.title, title_by = excluded.title_by, archived = excluded.archived, deleted = excluded.deleted,
         deleted_at = excluded.deleted_at, purged = excluded.purged,
         agent_id = excluded.agent_id, last_question_id = excluded.last_question_id, position = excluded.position,
         causes = CASE WHEN excluded.causes = '{{}}' THEN conversations.causes ELSE
@@ -81,6 +82,7 @@ MESSAGES = Table(
     {
         "id": "uuid",
         "conversation_id": "uuid",
+        "project_id": "uuid",
         "position": "bigint",
         "role": "text",
         "author_id": "uuid",
@@ -215,7 +217,7 @@ class Rows:
         self.conversations[record.conversation_id] = view
         self.changed.add(record.conversation_id)
         for n, fact in enumerate(opened.record.facts):
-            self._apply(opened, fact, n)
+            self._apply(opened, view, fact, n)
         if is_update(record):
             self.causes.setdefault(record.conversation_id, []).append(record.cause)
         return odd
@@ -236,11 +238,11 @@ class Rows:
         yield REJECTIONS, self.rejections
         yield REMEMBERED_CANCELS, self.cancels
 
-    def _apply(self, opened: Opened, fact: events.AnyFact, n: int) -> None:
+    def _apply(self, opened: Opened, view: ConversationView, fact: events.AnyFact, n: int) -> None:
         record = opened.record
         match fact:
             case events.MessagePosted():
-                self.messages.append(_message(record, fact, fact.message_id in opened.gone))
+                self.messages.append(_message(record, view.project_id, fact, fact.message_id in opened.gone))
             case events.MessageRejected():
                 self.rejections.append(
                     (
@@ -293,6 +295,7 @@ def _conversation(view: ConversationView, causes: list[str]) -> tuple[object, ..
         view.project_id,
         view.created_by,
         view.title,
+        view.title_by,
         view.archived,
         view.deleted,
         view.deleted_at,
@@ -306,10 +309,13 @@ def _conversation(view: ConversationView, causes: list[str]) -> tuple[object, ..
     )
 
 
-def _message(record: events.ConversationAdvanced, fact: events.MessagePosted, gone: bool) -> tuple[object, ...]:
+def _message(
+    record: events.ConversationAdvanced, project_id: str, fact: events.MessagePosted, gone: bool
+) -> tuple[object, ...]:
     return (
         fact.message_id,
         record.conversation_id,
+        project_id,
         record.position,
         fact.role,
         fact.author_id,

@@ -18,7 +18,7 @@ from schemas import events
 from schemas.conversation import ConversationView
 from schemas.opened import Opened, opened, owners
 from schemas.sealing import CannotUnseal
-from streams.projections.history import PURGED, RUNS, Rows, RunRow, Unfit, run_ids
+from streams.projections.history import MESSAGES, PURGED, RUNS, Rows, RunRow, Unfit, run_ids
 
 SINK = "history"
 """Its name in `sink_offsets`."""
@@ -152,9 +152,37 @@ async def _fold(connection: "Connection", topic_id: str, items: list[Item], memo
             await connection.execute(table.upsert(), *zip(*values, strict=True))
         elif values:
             await connection.copy_records_to_table(table.name, records=values, columns=list(table.columns))
+    await _forget(connection, rows)
     for item, what in odd:
         await _note(connection, topic_id, item, what)
     return rows
+
+
+async def _forget(connection: "Connection", rows: Rows) -> None:
+    """Delete again what was opened with a key that has been destroyed since: keys are remembered for a while."""
+    place = list(MESSAGES.columns).index("owner_id")
+    owners = {message[place] for message in rows.messages} | {rows.conversations[id].title_by for id in rows.changed}
+    # With their schema, because a replay's connection sees its own tables only.
+    gone = await connection.fetch(
+        "SELECT user_id FROM public.data_keys WHERE user_id = ANY($1::uuid[]) AND destroyed_at IS NOT NULL",
+        [owner for owner in owners if owner is not None],
+    )
+    if gone:
+        users = [row["user_id"] for row in gone]
+        await connection.execute(
+            """
+            UPDATE messages SET content = '', content_deleted = true WHERE id = ANY($1::uuid[]) AND owner_id = ANY($2)
+            """,
+            [message[0] for message in rows.messages],
+            users,
+        )
+        await connection.execute(
+            """
+            UPDATE conversations SET title = NULL, title_by = NULL WHERE id = ANY($1::uuid[]) AND title_by = ANY($2)
+            """,
+            list(rows.changed),
+            users,
+        )
 
 
 async def _put_aside(connection: "Connection", topic_id: str, item: Item, error: Exception) -> None:

@@ -106,6 +106,13 @@ class HistorySink:
             self._topic_id,
             partitions,
         )
+        # What the version before stored; one more line of the migration, for what came after it had run.
+        await self._pool.execute(
+            """
+            UPDATE messages SET project_id = c.project_id FROM conversations AS c
+            WHERE messages.project_id IS NULL AND c.id = conversation_id
+            """
+        )
         found = await self._pool.fetch(
             "SELECT partition, next_offset FROM sink_offsets WHERE sink = $1 AND topic_id = $2 AND partition = ANY($3)",
             SINK,

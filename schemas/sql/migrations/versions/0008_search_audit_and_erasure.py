@@ -47,12 +47,75 @@ _AUDIT = (
     """,
 )
 
+_WORDS = "asciiword, word, numword, asciihword, hword, numhword, hword_asciipart, hword_part, hword_numpart"
+_LONGEST_SEARCHED = 32_768
+"""Characters: what fits a tsvector whatever they are. It holds 1 MB, and what did not fit would stop history."""
+_BETWEEN_WORDS = "E'<>/\\x02\\x03\\x04\\x05\\x06', E'\\x04\\x05\\x06'"
+"""The parser takes `<int>` for markup and `a/b` for a path, and finds no words there. In their place stand characters
+that mean nothing to it, so that an excerpt can have them back; two are left to mark matches in it."""
+
+_SEARCH = (
+    "CREATE EXTENSION IF NOT EXISTS unaccent SCHEMA public",
+    # No stemming and no stop words: people write in many languages, and look for "it" as for any other word.
+    "CREATE TEXT SEARCH CONFIGURATION public.chorus (COPY = simple)",
+    f"ALTER TEXT SEARCH CONFIGURATION public.chorus ALTER MAPPING FOR {_WORDS} WITH unaccent, simple",
+    f"""
+    CREATE FUNCTION public.searchable(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN translate(normalize(left($1, {_LONGEST_SEARCHED})), {_BETWEEN_WORDS})
+    """,
+    # Null in what the version before stores; history's start fills it in.
+    "ALTER TABLE messages ADD COLUMN project_id uuid",
+    "UPDATE messages SET project_id = c.project_id FROM conversations AS c WHERE c.id = conversation_id",
+    # The project stands in the vector itself, as a word that no text has: whoever looks for a word in one project
+    # reads no other's messages, with one index and no further extension.
+    """
+    ALTER TABLE messages ADD COLUMN search tsvector GENERATED ALWAYS AS (
+        array_to_tsvector(ARRAY['=' || coalesce(project_id::text, '')])
+            || to_tsvector('public.chorus'::regconfig, public.searchable(content))
+    ) STORED
+    """,
+    """
+    ALTER TABLE conversations ADD COLUMN search tsvector GENERATED ALWAYS AS (
+        setweight(to_tsvector('public.chorus'::regconfig, public.searchable(coalesce(title, ''))), 'A')
+    ) STORED
+    """,
+    "CREATE INDEX messages_search ON messages USING gin (search) WITH (gin_pending_list_limit = 1024)",
+    "CREATE INDEX messages_newest ON messages (project_id, created_at DESC, id DESC)",
+    "CREATE INDEX messages_without_project ON messages (conversation_id) WHERE project_id IS NULL",
+)
+
+_ERASURE = (
+    # Whose key seals the title in the log. Who gave the titles there are is known from the log alone.
+    "ALTER TABLE conversations ADD COLUMN title_by uuid",
+    "UPDATE conversations SET title_by = created_by WHERE title IS NOT NULL",
+    """
+    CREATE TABLE erasures (
+        user_id uuid PRIMARY KEY,
+        receipt_id uuid NOT NULL UNIQUE,
+        asked_at timestamptz NOT NULL DEFAULT now(),
+        again_at timestamptz NOT NULL,
+        done_at timestamptz,
+        receipt jsonb NOT NULL
+    )
+    """,
+    "CREATE INDEX erasures_open ON erasures (again_at) WHERE done_at IS NULL",
+)
+
 
 def upgrade() -> None:
-    for statement in _AUDIT:
+    for statement in _AUDIT + _SEARCH + _ERASURE:
         op.execute(statement)
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE audit_log")
-    op.execute("DROP FUNCTION audit_log_stays")
+    for statement in (
+        "DROP TABLE erasures",
+        "ALTER TABLE conversations DROP COLUMN title_by, DROP COLUMN search",
+        "ALTER TABLE messages DROP COLUMN search, DROP COLUMN project_id",
+        "DROP FUNCTION public.searchable",
+        "DROP TEXT SEARCH CONFIGURATION public.chorus",
+        "DROP EXTENSION unaccent",
+        "DROP TABLE audit_log",
+        "DROP FUNCTION audit_log_stays",
+    ):
+        op.execute(statement)

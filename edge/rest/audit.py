@@ -1,0 +1,58 @@
+"""A project's audit log, for those who run it."""
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter
+
+from edge.errors import Refused
+from edge.rest.answers import Answer, Page
+from edge.rest.fields import Cursor, IdInPath, Limit
+from edge.rest.openapi import refusals
+from edge.rest.pages import key_of, page
+from edge.rest.services import Caller, ServicesOf
+from schemas.frames import ErrorCode
+
+router = APIRouter(tags=["audit"], responses=refusals(ErrorCode.UNAVAILABLE))
+
+_MAY_READ: Final = {"owner", "admin"}
+
+_ENTRIES: Final = """
+SELECT id::text, at, event, result, actor_id::text, user_id::text, address, request_id, what::text
+FROM audit_log
+WHERE project_id = $1 AND ($2::timestamptz IS NULL OR (at, id) < ($2, $3::uuid))
+ORDER BY at DESC, id DESC LIMIT $4
+"""
+
+
+class Entry(Answer):
+    """`event` is a name of OWASP's logging vocabulary, `result` is `success` or `failure`.
+
+    `actor_id` did it, to `user_id` where that is somebody else; `address` is where the request came from, null where
+    that person has been erased.
+    """
+
+    id: str
+    at: datetime
+    event: str
+    result: str
+    actor_id: str | None
+    user_id: str | None
+    address: str | None
+    request_id: str | None
+    what: dict[str, Any]
+
+
+@router.get("/v1/projects/{project_id}/audit", responses=refusals(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN))
+async def entries(
+    services: ServicesOf, caller: Caller, project_id: IdInPath, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Entry]:
+    """What was done in the project and by whom, newest first. Owners and admins may read it; 400 days are kept."""
+    if await services.access.project_role(caller.user_id, project_id) not in _MAY_READ:
+        raise Refused(ErrorCode.FORBIDDEN)
+    before = key_of(cursor) or (None, None)
+    async with services.database() as connection:
+        rows = await connection.fetch(_ENTRIES, project_id, *before, limit + 1)
+    found = [Entry(**dict(row) | {"what": msgspec.json.decode(row["what"])}) for row in rows]
+    return page(found, limit, lambda entry: (entry.at, entry.id))

@@ -7,8 +7,9 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
@@ -20,6 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Origin, Subprotocol
 
 from edge.access import Access
+from edge.addresses import NOBODY, Crowd
 from edge.commands import Commands
 from edge.decisions import Decisions
 from edge.fanout import Fanout
@@ -57,10 +59,47 @@ _BACKLOG: Final = 4096
 """Connections that wait to be accepted: after a restart everybody comes back at once."""
 _SEND_BUFFER_BYTES: Final = 128 * 1024
 """What the kernel keeps for each client. By default it grows to megabytes, and hides from us who reads slowly."""
-_OPEN_TIMEOUT_S: Final = 10
 _CLOSE_TIMEOUT_S: Final = 5
 """Seconds that a client has to read what waits and to answer the close."""
 _STOP_KAFKA_S: Final = 5.0
+
+
+class Line(ServerConnection):
+    """A connection from its first byte on, counted with the others of its address."""
+
+    def __init__(self, crowd: Crowd, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._crowd = crowd
+        self._counted: str | None = None
+
+    @property
+    def peer(self) -> str:
+        """The address on the other end; empty where there is none, as on a Unix socket."""
+        name = self.transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._counted = self._crowd.came(self.peer)
+        if self._counted is None:
+            self.transport.abort()
+        else:
+            super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._counted is not None:
+            self._crowd.left(self._counted)
+            super().connection_lost(exc)
+
+    def crowded(self, client: str) -> bool:
+        """Whether this client's address, which a proxy may have told, has too many connections now."""
+        if client != self.peer:
+            self._crowd.left(self._counted or NOBODY)
+            counted = self._crowd.came(client)
+            self._counted = counted or NOBODY
+            if counted is None:
+                return True
+        return self._crowd.crowded(self._counted or NOBODY)
 
 
 class Gateway:
@@ -83,6 +122,7 @@ class Gateway:
         self._access = access
         self._commands = commands
         self._presence = presence
+        self._crowd = Crowd(settings.connections_per_address)
         self._servers: list[Server] = []
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
@@ -99,12 +139,13 @@ class Gateway:
                     compression=None,
                     process_request=self._admit,
                     server_header=None,
-                    open_timeout=_OPEN_TIMEOUT_S,
+                    open_timeout=self._settings.handshake_within_s,
                     ping_interval=None,
                     close_timeout=_CLOSE_TIMEOUT_S,
                     max_size=MAX_FRAME_BYTES,
                     max_queue=4,
                     write_limit=self._settings.gather_bytes,
+                    create_connection=partial(Line, self._crowd),  # type: ignore[arg-type]  # it asks for a class
                 )
             )
 
@@ -147,6 +188,9 @@ class Gateway:
                 HTTPStatus.BAD_REQUEST,
                 "A URL is written to logs: send the token in the first frame or in Sec-WebSocket-Protocol.\n",
             )
+        assert isinstance(ws, Line)
+        if ws.crowded(self._settings.proxies.client(ws.peer, request.headers.get_all("X-Forwarded-For"))):
+            return ws.respond(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address.\n")
         if self._hub.full:
             return ws.respond(HTTPStatus.SERVICE_UNAVAILABLE, "This gateway is full; try again.\n")
         return None

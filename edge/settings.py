@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge.addresses import Proxies
 from edge.limits import Rate
 from infra.settings import BadSetting
 
@@ -50,6 +51,13 @@ class GatewaySettings:
     """A port of this gateway's own, so that a client can choose its gateway; none by default."""
     origins: tuple[str, ...] = ("http://127.0.0.1:8080", "http://localhost:8080")
     """Origins of pages that may connect, compared exactly. Programs send none and are let in."""
+    proxies: Proxies = field(default_factory=Proxies)
+    """Those whose X-Forwarded-For is believed; none by default, for anybody can send such a header."""
+    handshake_within_s: float = 10.0
+    """Seconds from the connection to the end of the upgrade's headers; then the line is cut."""
+    connections_per_address: int = 1_000
+    """Open connections of one address in this process, loopback excepted: an office or a school behind one address, but
+    not a machine that takes all there are. Beyond it the upgrade is answered 429."""
     connections_per_user: int = 100
     """Open connections of one person in this process: many windows, but not a leak."""
     connections: int = 20_000
@@ -83,6 +91,9 @@ class GatewaySettings:
             port=_number(env, "CHORUS_WS_PORT", cls.port),
             extra_port=_number(env, "CHORUS_WS_EXTRA_PORT", 0) if extra else None,
             origins=cls.origins if origins is None else tuple(o.strip() for o in origins.split(",") if o.strip()),
+            proxies=_proxies(env),
+            handshake_within_s=_seconds(env, "CHORUS_WS_HANDSHAKE_S", cls.handshake_within_s),
+            connections_per_address=_number(env, "CHORUS_WS_CONNECTIONS_PER_ADDRESS", cls.connections_per_address),
             connections_per_user=_number(env, "CHORUS_WS_CONNECTIONS_PER_USER", cls.connections_per_user),
             slow_bytes=_number(env, "CHORUS_WS_SLOW_BYTES", cls.slow_bytes),
             drain_s=_seconds(env, "CHORUS_DRAIN_S", cls.drain_s),
@@ -97,6 +108,14 @@ class GatewaySettings:
                 lease_s=_seconds(env, "CHORUS_WS_LEASE_S", PresenceSettings.lease_s),
             ),
         )
+
+
+def _proxies(env: Mapping[str, str]) -> Proxies:
+    text = env.get("CHORUS_TRUSTED_PROXIES", "")
+    try:
+        return Proxies(filter(None, (address.strip() for address in text.split(","))))
+    except ValueError as error:
+        raise BadSetting(f"CHORUS_TRUSTED_PROXIES is {text!r}: {error}; give addresses or networks") from error
 
 
 def _seconds(env: Mapping[str, str], name: str, default: float) -> float:

@@ -1,7 +1,7 @@
 """Finding messages and titles by their words, in what somebody may read. Decided in ADR 0029.
 
 Rare words are answered by rank: all messages that match are looked at. Words that are everywhere are answered newest
-first, some thousand messages at a time: no query reads more than its share, however common its words are.
+first, a thousand messages at a time: no query reads more than its share, however common its words are.
 
 Every function raises one of `infra.postgres.AWAY` while PostgreSQL is away.
 """
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 MOST_TERMS: Final = 16
 """Words and phrases of one query that count."""
-SHORTEST_PREFIX: Final = 2
+SHORTEST_PREFIX: Final = 3
 """Characters before a `*`; what is shorter is looked for as it is."""
 MOST_RANKED: Final = 500
 """Matches that are ranked; where there are more, the newest come first."""
 MOST_TITLES: Final = 10
 """Titles that a first page begins with; never more than half of it."""
 
-_WALKED: Final = 2_000
+_WALKED: Final = 1_000
 """Messages, of all projects together, that are read in a row, newest first, to see whether they match."""
-_COMMON: Final = 100
+_COMMON: Final = 20
 """Matches among these that make words common ones."""
 _ROUNDS: Final = 5
 """Walks for one page. It may end with fewer matches than asked for, and a cursor."""
-_TITLES_WALKED: Final = 5_000
-"""Conversations, newest activity first, whose titles are looked at."""
+_TITLES_WALKED: Final = 2_000
+"""Conversations, of all projects together, newest activity first, whose titles are looked at."""
 _LIMIT_MS: Final = 2_000
 """Time for one statement, in milliseconds: what takes longer is cut."""
 
@@ -140,13 +140,10 @@ WITH mine AS MATERIALIZED (
 )
 """
 _TITLES: Final = f"""
-{_MINE}
-SELECT id::text FROM (
-    SELECT c.id, c.search FROM mine CROSS JOIN LATERAL (
-        SELECT id, updated_at, search FROM conversations
-        WHERE project_id = mine.project_id AND NOT deleted
-        ORDER BY updated_at DESC, id DESC LIMIT {_TITLES_WALKED}
-    ) AS c ORDER BY c.updated_at DESC LIMIT {_TITLES_WALKED}
+{_MINE}, share AS (SELECT greatest(50, {_TITLES_WALKED} / greatest(1, count(*))) AS size FROM mine)
+SELECT id::text FROM mine, share, LATERAL (
+    SELECT id, search FROM conversations
+    WHERE project_id = mine.project_id AND NOT deleted ORDER BY updated_at DESC, id DESC LIMIT size
 ) AS newest
 WHERE search @@ $3::text::tsquery LIMIT $4
 """
@@ -162,11 +159,13 @@ SELECT id::text, created_at, matches, n = size AS last FROM mine, share, LATERAL
 WHERE matches OR n = size
 ORDER BY created_at DESC, id DESC
 """
+# Project by project: of two words the index need not read the one that is everywhere, of many alternatives it would.
 _PROBE: Final = f"""
-{_MINE}, wanted AS (
-    SELECT string_agg('''=' || project_id || '''', ' | ')::tsquery && $3::text::tsquery AS query FROM mine
-)
-SELECT id::text FROM messages WHERE search @@ (SELECT query FROM wanted) LIMIT {MOST_RANKED + 1}
+{_MINE}
+SELECT id::text FROM mine CROSS JOIN LATERAL (
+    SELECT id FROM messages WHERE search @@ (('''=' || mine.project_id || '''')::tsquery && $3::text::tsquery)
+    LIMIT {MOST_RANKED + 1}
+) AS matches LIMIT {MOST_RANKED + 1}
 """
 # A match of today counts twice as much as one of long ago.
 _SCORE: Final = """
@@ -232,7 +231,10 @@ async def find(
         raise NothingToFind
     async with connection.transaction(readonly=True):
         # The planner cannot know how rare a project is among those who share this table: it must not read all of it.
-        await connection.execute(f"SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {_LIMIT_MS}")
+        # A beginning of many words needs room, or pages are read where messages would do.
+        await connection.execute(
+            f"SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {_LIMIT_MS}; SET LOCAL work_mem = '64MB'"
+        )
         look = _Look(connection, (user_id, project_id, asked))
         return await look.first(limit) if after is None else await look.further(after, limit)
 

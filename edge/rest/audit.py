@@ -13,10 +13,9 @@ from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
 from edge.rest.services import Caller, ServicesOf
 from schemas.frames import ErrorCode
+from schemas.roles import Action, may
 
 router = APIRouter(tags=["audit"], responses=refusals(ErrorCode.UNAVAILABLE))
-
-_MAY_READ: Final = {"owner", "admin"}
 
 _ENTRIES: Final = """
 SELECT id::text, at, event, result, actor_id::text, user_id::text, address, request_id, what::text
@@ -49,7 +48,7 @@ async def entries(
     services: ServicesOf, caller: Caller, project_id: IdInPath, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[Entry]:
     """What was done in the project and by whom, newest first. Owners and admins may read it; 400 days are kept."""
-    if await services.access.project_role(caller.user_id, project_id) not in _MAY_READ:
+    if not may(await services.access.project_role(caller.user_id, project_id), Action.READ_AUDIT):
         raise Refused(ErrorCode.FORBIDDEN)
     before = key_of(cursor) or (None, None)
     async with services.database() as connection:

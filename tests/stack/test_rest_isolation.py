@@ -34,12 +34,20 @@ async def everything(database: "asyncpg.Connection[asyncpg.Record]", project_id:
             UNION ALL SELECT c::text FROM conversations c WHERE project_id = $1
             UNION ALL SELECT m::text FROM messages m
                 WHERE conversation_id IN (SELECT id FROM conversations WHERE project_id = $1)
+            UNION ALL SELECT p::text FROM pins p
+                WHERE conversation_id IN (SELECT id FROM conversations WHERE project_id = $1)
+            UNION ALL SELECT s::text FROM shares s
+                WHERE conversation_id IN (SELECT id FROM conversations WHERE project_id = $1)
             UNION ALL SELECT r::text FROM runs r
                 WHERE conversation_id IN (SELECT id FROM conversations WHERE project_id = $1)
             """,
             project_id,
         )
     )
+
+
+BY_LINK = {"/v1/shared/{token}"}
+"""Whoever has the link is meant to read there."""
 
 
 class Theirs:
@@ -71,6 +79,7 @@ async def adas(api: Api, written: Written) -> Theirs:
             "message_id": message_id,
             "run_id": await written.run(conversation_id, ada.id, question_id=message_id),
             "agent_id": agents[0]["id"],
+            "share_id": (await ada.call("POST", f"/v1/conversations/{conversation_id}/shares")).json["id"],
         },
     )
 
@@ -81,7 +90,7 @@ def operations(api: Api) -> list[tuple[str, str]]:
         (method.upper(), template)
         for template, methods in api.document["paths"].items()
         for method in methods
-        if "{" in template
+        if "{" in template and template not in BY_LINK
     ]
 
 
@@ -128,7 +137,7 @@ async def test_nobody_in_particular(api: Api, adas: Theirs) -> None:
     public = {"/v1/config", "/v1/auth/register", "/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout"}
     asked = 0
     for template, methods in api.document["paths"].items():
-        if template in public:
+        if template in public | BY_LINK:
             continue
         for method in methods:
             body = BODIES.get((method.upper(), template))
@@ -166,12 +175,18 @@ async def test_who_may_rename_a_project(
 
 
 async def test_viewers_only_read(api: Api, adas: Theirs, database: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """A viewer may read everything of a project and write nothing."""
+    """A viewer may read everything of a project and write nothing; what they pin is their own."""
+    otherwise = {
+        "/v1/conversations/{conversation_id}/pin": 204,
+        "/v1/conversations/{conversation_id}/shares": 403,
+        "/v1/projects/{project_id}/audit": 403,
+    }
     bob = await api.sign_up()
     await database.execute("INSERT INTO project_members VALUES ($1, $2, 'viewer')", adas.ids["project_id"], bob.id)
     for method, template in operations(api):
         answer = await bob.call(method, adas.path(template), BODIES.get((method, template)))
-        assert (answer.status == 200) if method == "GET" else (answer.code == "forbidden"), f"{method} {template}"
+        expected = otherwise.get(template, 200 if method == "GET" else 403)
+        assert answer.status == expected, f"{method} {template}: {answer}"
 
 
 async def test_agents_keep_their_secrets(

@@ -16,6 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 PATIENCE_S = 30.0
+PASSWORD = "correct horse battery"
+"""Of everybody who signs up here."""
 
 Frame = dict[str, Any]
 
@@ -77,7 +79,7 @@ class Person:
 
 async def sign_up(http: aiohttp.ClientSession, base: str, name: str = "Ada") -> Person:
     """A new person with an e-mail address of their own."""
-    body = {"email": f"{uuid4().hex}@example.org", "password": "correct horse battery", "display_name": name}
+    body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "display_name": name}
     async with http.post(f"{base}/v1/auth/register", json=body) as answer:
         made = await answer.json()
         if answer.status != 201:

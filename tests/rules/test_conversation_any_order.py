@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from schemas import events, ids
-from schemas.conversation import RunStatus, running
+from schemas.conversation import DELETED_KEPT_S, RunStatus, running
 from streams.rules import context
 from streams.rules.conversation import decide
 from streams.rules.state import State, fold
@@ -34,6 +37,7 @@ class World:
     stopped: set[str] = field(default_factory=set)
     attempts: Counter[str] = field(default_factory=Counter)
     ends: dict[str, Entry] = field(default_factory=dict)
+    now: datetime = START
 
     def put(self, command: events.ConversationCommand, cause: str | None = None) -> None:
         self.inbox.append((cause or ids.new_id(), command))
@@ -42,7 +46,7 @@ class World:
         """Handle the next command; with `outputs`, die after so many of them. Says whether it was finished."""
         cause, command = self.inbox[self.read]
         self.begun = max(self.begun, self.read)
-        outcome = decide(self.state, command, cause, START)
+        outcome = decide(self.state, command, cause, self.now)
         steps: list[Callable[[], None]] = []
         if (record := outcome.record) is not None:
             steps.append(lambda: self._write(record))
@@ -73,7 +77,8 @@ class World:
 
     def _request(self, run_id: str) -> None:
         assert self.state is not None
-        request = context.request(self.state, run_id)
+        # It may have been named meanwhile.
+        request = replace(context.request(self.state, run_id), untitled=False)
         assert request == self.requested.setdefault(run_id, request), "a request sent again is the same"
         if run_id in self.ends:  # replies answers a request whose run has ended by the same report
             self.inbox.append(self.ends[run_id])
@@ -95,7 +100,7 @@ class World:
             ids.started_id(run_id, attempt),
         )
 
-    def end(self, run_id: str, status: str, last_seq: int, *, back: int = 0) -> None:
+    def end(self, run_id: str, status: str, last_seq: int, *, back: int = 0, title: str | None = None) -> None:
         attempt = max(1, self.attempts[run_id] - back)
         report = events.RunEndedReport(
             conversation_id=HERE,
@@ -105,6 +110,7 @@ class World:
             status=status,
             finish_reason="stop",
             content=f"1.{ANN}.answer",
+            title=title,
         )
         entry: Entry = (ids.ended_id(run_id, attempt), report)
         if attempt == self.attempts[run_id]:
@@ -141,9 +147,11 @@ def keeps_its_promises(world: World) -> None:
     owed: dict[str, str] = {}
     attempts: Counter[str] = Counter()
     cancelled_early: set[str] = set()
-    deleted = False
+    deleted_at: datetime | None = None
+    purged = titled = False
     state: State | None = None
     for record in world.records:
+        assert not purged, "nothing follows the end"
         state = fold(state, record)
         statuses = [run.status for run in state.view.runs.values()]
         assert all(s == RunStatus.QUEUED for s in statuses[1:]), "at most one run is running, and it is the first"
@@ -157,11 +165,20 @@ def keeps_its_promises(world: World) -> None:
                     owed[fact.run_id] = fact.question_id
                 case events.CancelRemembered():
                     cancelled_early.add(fact.run_id)
+                case events.ConversationUpdated() if fact.title is not UNSET:
+                    assert not (fact.automatic and titled), "nobody's name for it is overwritten"
+                    titled = fact.title is not None
                 case events.ConversationDeleted():
-                    deleted = True
+                    deleted_at = deleted_at or record.at
+                case events.ConversationRestored():
+                    deleted_at = None
+                case events.ConversationPurged():
+                    assert deleted_at is not None, "what was restored is not purged"
+                    assert (record.at - deleted_at).total_seconds() >= DELETED_KEPT_S, "nothing is purged early"
+                    purged = True
                 case events.RunRequested():
                     assert fact.run_id not in cancelled_early, "what was cancelled before it came is never answered"
-                    assert not deleted, "nothing is answered in a deleted conversation"
+                    assert deleted_at is None, "nothing is answered in a deleted conversation"
                 case events.RunStarted():
                     assert fact.attempt > attempts[fact.run_id], "attempts only grow"
                     attempts[fact.run_id] = fact.attempt
@@ -179,6 +196,8 @@ def keeps_its_promises(world: World) -> None:
 def every_message_has_one_fate(world: World) -> None:
     """Each message that was sent to an existing conversation was posted or refused, and its sender can know which."""
     assert world.state is not None
+    if world.state.view.purged:
+        return
     for _, command in world.inbox:
         if isinstance(command, events.SendMessage):
             refused = world.state.rejected.get(command.message_id) not in (None, "idempotency_mismatch")
@@ -203,10 +222,13 @@ def test_any_story_is_told_once(data: st.DataObject) -> None:
 
     def send() -> None:
         name = data.draw(st.sampled_from(NAMES))
+        edited = data.draw(st.sampled_from([None, None, *NAMES]))
+        text = data.draw(st.sampled_from([name, name, name, "another text"]))
         world.put(
             a_message(
                 name,
-                text=data.draw(st.sampled_from([name, name, name, "another text"])),
+                text=text if edited is None else f"{text} instead of {edited}",
+                edits=None if edited is None else message_id(edited),
                 when_busy=data.draw(st.sampled_from(["enqueue", "reject", "interrupt", "rollback"])),
                 agent=data.draw(st.sampled_from([AGENT, AGENT, None])),
                 ask=data.draw(st.sampled_from([None, "api-0"])),
@@ -228,11 +250,24 @@ def test_any_story_is_told_once(data: st.DataObject) -> None:
         world.put(events.CancelRun(**person(), run_id=data.draw(st.sampled_from([*run_ids, *world.requested]))))
 
     def update() -> None:
-        world.put(events.UpdateConversation(**person(), archived=data.draw(st.integers(0, 3)) == 0))
+        title = data.draw(st.sampled_from([UNSET, None, f"1.{ANN}.a name"]))
+        world.put(events.UpdateConversation(**person(), archived=data.draw(st.integers(0, 3)) == 0, title=title))
 
     def delete() -> None:
         if data.draw(st.integers(0, 3)) == 0:
             world.put(events.DeleteConversation(**person()))
+
+    def restore() -> None:
+        world.put(events.RestoreConversation(**person()))
+
+    def purge() -> None:
+        world.now += timedelta(seconds=data.draw(st.sampled_from([1, DELETED_KEPT_S - 5, DELETED_KEPT_S])))
+        deleted_at = None if world.state is None else world.state.view.deleted_at
+        if deleted_at is not None:
+            event("a purge was asked for")
+            world.put(
+                events.PurgeConversation(conversation_id=HERE, deleted_at=deleted_at), ids.purge_id(HERE, deleted_at)
+            )
 
     def repeat() -> None:
         world.inbox.append(data.draw(st.sampled_from(world.inbox)))
@@ -250,6 +285,7 @@ def test_any_story_is_told_once(data: st.DataObject) -> None:
                 data.draw(st.sampled_from(["completed", "failed", "cancelled"])),
                 data.draw(st.sampled_from([0, 3])),
                 back=data.draw(st.sampled_from([0, 0, 1])),
+                title=data.draw(st.sampled_from([None, f"1.{ANN}.made of words"])),
             )
 
     def process() -> None:
@@ -263,11 +299,13 @@ def test_any_story_is_told_once(data: st.DataObject) -> None:
                     world.restart()
 
     actions = [send, send, send, process, process, process, start, end, end, cancel, regenerate, update, repeat]
-    actions += [world.restart, delete]
+    actions += [world.restart, delete, delete, restore, purge]
     for action in data.draw(st.lists(st.sampled_from(actions), min_size=25, max_size=60)):
         action()
     world.settle()
     event(f"{min(len(world.records) // 5 * 5, 30)}+ records")
 
+    if world.state is not None and world.state.view.purged:
+        event("purged")
     keeps_its_promises(world)
     every_message_has_one_fate(world)

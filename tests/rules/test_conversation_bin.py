@@ -125,6 +125,8 @@ def test_another_deletion_is_not_purged() -> None:
     talk.now += timedelta(days=29)
     assert tags(talk.purge(first)) == []
     assert tags(talk.purge()) == []
+    talk.now += timedelta(days=2)
+    assert tags(talk.purge(first)) == [], "two clocks have to agree on the same deletion"
     assert tags(talk.restore()) == ["conversation.restored"]
 
 

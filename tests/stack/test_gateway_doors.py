@@ -243,6 +243,7 @@ async def test_anothers_conversation_is_like_a_missing_one(url: str, stage: Stag
             ("subscribe", {}),
             ("conversation.update", {"title": "mine now"}),
             ("conversation.delete", {}),
+            ("conversation.restore", {}),
             ("message.send", {"client_message_id": str(uuid4()), "content": "hello"}),
             ("message.regenerate", {"message_id": str(uuid4()), "client_request_id": str(uuid4())}),
             ("run.cancel", {"run_id": str(uuid4())}),
@@ -265,6 +266,7 @@ async def test_a_viewer_reads_and_does_not_write(url: str, stage: Stage, ada: So
             ("message.send", here | {"client_message_id": str(uuid4()), "content": "hello"}),
             ("conversation.update", here | {"archived": True}),
             ("conversation.delete", here),
+            ("conversation.restore", here),
             ("run.cancel", here | {"run_id": str(uuid4())}),
             ("conversation.create", {"project_id": ada.project_id}),
         ):

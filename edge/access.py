@@ -1,13 +1,14 @@
 """Who may see what: memberships, conversations and agents, looked up in PostgreSQL and remembered for seconds.
 
-A command on a warm conversation costs no query, and goes on while PostgreSQL is away with what was last known. The
-price is that a removed member may act for `FRESH_S` longer, and as long as PostgreSQL is away.
+A command on a warm conversation costs no query, and goes on while PostgreSQL is away with what was last known. What was
+said to have changed (`edge.changes`) is not believed any longer, whether PostgreSQL is away or not. Only while Kafka is
+away, too, may a removed member act for `FRESH_S` longer, or until PostgreSQL is back.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -30,6 +31,8 @@ LOOKUP_TIMEOUT_S: Final = 2.0
 """Seconds for one look-up, waiting for a connection included."""
 MOST_ENTRIES: Final = 50_000
 """About 20 MB at most; beyond it the entries unused for longest go first."""
+MOST_CHANGES: Final = 10_000
+"""Changed things that are remembered. Where more change within the life of an entry, all entries are forgotten."""
 
 _ROLE = "SELECT role FROM project_members WHERE user_id = $1::uuid AND project_id = $2::uuid"
 _PROJECTS = "SELECT project_id::text FROM project_members WHERE user_id = $1::uuid"
@@ -44,6 +47,21 @@ FROM agents a JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.versi
 WHERE a.project_id = $1::uuid AND a.id = $2::uuid AND a.deleted_at IS NULL
 """
 _DEFAULT_AGENT = "SELECT default_agent_id::text FROM projects WHERE id = $1::uuid"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What was found, None for nothing.
+
+    Attributes:
+        asked_at: what changed after this may not be in it.
+        about: ids of what it tells of: where one of them changes it is not believed any longer.
+    """
+
+    found: Any
+    asked_at: float
+    fresh_until: float
+    about: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +91,8 @@ class Access:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", now: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
         self._now = now
-        self._known: OrderedDict[tuple[str, ...], tuple[float, Any]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()
+        self._changed: OrderedDict[str, float] = OrderedDict()
         self._away_until = 0.0
 
     async def project_role(self, user_id: str, project_id: str) -> str:
@@ -147,31 +166,55 @@ class Access:
         """Ask again next time: this process has just changed it."""
         self._known.pop(("conversation", conversation_id, user_id), None)
 
+    def changed(self, ids: Iterable[str]) -> None:
+        """These people, projects or agents are not as they were: what is known of them is asked for again."""
+        for id in ids:
+            self._changed[id] = self._now()
+            self._changed.move_to_end(id)
+        if len(self._changed) > MOST_CHANGES:
+            self._changed.clear()
+            self._known.clear()
+
+    def _is_believed(self, entry: _Entry) -> bool:
+        return all(self._changed.get(id, -1.0) < entry.asked_at for id in entry.about)
+
     async def _remembered(self, key: tuple[str, ...], look_up: Callable[[], Coroutine[Any, Any, T | None]]) -> T:
         known = self._known.get(key)
-        if known is None or known[0] <= self._now():
+        if known is not None and not self._is_believed(known):
+            known = None
+        if known is None or known.fresh_until <= self._now():
             known = await self._ask(key, known, look_up)
-        self._known.move_to_end(key)
-        found: T | None = known[1]
+            if not self._is_believed(known):  # it changed while we asked
+                known = await self._ask(key, None, look_up)
+        if key in self._known:
+            self._known.move_to_end(key)
+        found: T | None = known.found
         if found is None:
             raise Refused(ErrorCode.NOT_FOUND)
         return found
 
     async def _ask(
-        self, key: tuple[str, ...], known: tuple[float, Any] | None, look_up: Callable[[], Coroutine[Any, Any, Any]]
-    ) -> tuple[float, Any]:
-        away = self._now() < self._away_until
-        if away and known is not None and known[1] is not None:
+        self, key: tuple[str, ...], known: _Entry | None, look_up: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> _Entry:
+        asked_at = self._now()
+        if asked_at < self._away_until and known is not None and known.found is not None:
             return known
         try:
-            value = await within(LOOKUP_TIMEOUT_S, look_up())
-            entry = (self._now() + (MISSING_FRESH_S if value is None else FRESH_S), value)
+            found = await within(LOOKUP_TIMEOUT_S, look_up())
+            fresh_s = MISSING_FRESH_S if found is None else FRESH_S
+            entry = _Entry(found, asked_at, self._now() + fresh_s, (*key[1:], *_projects_of(found)))
         except AWAY as error:
             self._away_until = self._now() + AWAY_RETRY_S
-            if known is None or known[1] is None:
+            if known is None or known.found is None or not self._is_believed(known):
                 raise Refused(ErrorCode.UNAVAILABLE) from error
-            entry = (self._now() + AWAY_RETRY_S, known[1])
+            entry = replace(known, fresh_until=self._now() + AWAY_RETRY_S)
         self._known[key] = entry
         while len(self._known) > MOST_ENTRIES:
             self._known.popitem(last=False)
         return entry
+
+
+def _projects_of(found: Any) -> tuple[str, ...]:
+    if isinstance(found, ConversationAccess):
+        return (found.project_id,)
+    return tuple(found) if isinstance(found, list) else ()

@@ -138,6 +138,11 @@ class Feeds:
             self._channels.forget(conversation_channel(conversation_id))
             metrics.WATCHED.set(len(self._feeds))
 
+    def project_of(self, conversation_id: str) -> str | None:
+        """The project of a conversation that is followed here; None for another one."""
+        feed = self._feeds.get(conversation_id)
+        return None if feed is None else feed.view.project_id
+
     def gathered(self, conversation_id: str, follower: Follower) -> list[bytes]:
         """The deltas that were left for later while the connection was slow."""
         feed = self._feeds.get(conversation_id)

@@ -22,6 +22,7 @@ from websockets.typing import Origin, Subprotocol
 
 from edge.access import Access
 from edge.addresses import NOBODY, Crowd
+from edge.changes import Changes
 from edge.commands import Commands
 from edge.decisions import Decisions
 from edge.fanout import Fanout
@@ -280,7 +281,15 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(work)
-                for work in (fanout.run(), decisions.run(), feeds.check(), presence.run(), hub.turn(), hub.watch_slow())
+                for work in (
+                    fanout.run(),
+                    decisions.run(),
+                    feeds.check(),
+                    presence.run(),
+                    Changes(kafka, access, hub.changed).run(),
+                    hub.turn(),
+                    hub.watch_slow(),
+                )
             ]
             await gateway.start(sockets)
             process.not_ready = lambda: None

@@ -18,6 +18,7 @@ from edge.settings import GatewaySettings
 from edge.wheel import Wheel
 from infra.live import LiveRecord, decode_live, project_channel, user_channel
 from schemas import frames
+from schemas.account_events import ProjectChanged
 from schemas.frames import CloseCode, ErrorCode
 
 _LOOK_S: Final = 0.05
@@ -50,6 +51,7 @@ class Connection(Protocol):
     def waiting_bytes(self) -> int: ...
     def write(self, data: bytes) -> None: ...
     def close(self, code: CloseCode) -> None: ...
+    def shut_out(self, project_id: str) -> None: ...
     def tick(self, now: float) -> None: ...
     async def leave(self, reconnect_in_ms: int) -> None: ...
 
@@ -71,6 +73,7 @@ class Hub:
         self._by_project: defaultdict[str, set[Connection]] = defaultdict(set)
         self._wheel: Wheel[Connection] = Wheel(_WHEEL_S, time.monotonic())
         self._slow: dict[Connection, int] = {}
+        self._entering: set[asyncio.Task[None]] = set()
         self.full = False
         """Whether no further connection is let in."""
 
@@ -106,6 +109,19 @@ class Hub:
         if project_id not in connection.projects and connection in self._connections:
             self._enter(connection, project_id)
             await self._channels.watch(project_channel(project_id))
+
+    def changed(self, event: ProjectChanged) -> None:
+        """Somebody came to a project or went: who went is told nothing more of it, whoever came is told of it."""
+        here = self._by_project.get(event.project_id, ())
+        members = {member.user_id for member in event.members}
+        for connection in [c for c in here if c.user_id not in members]:
+            connection.projects.remove(event.project_id)
+            self._leave(self._by_project, event.project_id, connection, project_channel(event.project_id))
+            connection.shut_out(event.project_id)
+        for connection in [c for user_id in members & self._by_user.keys() for c in self._by_user[user_id]]:
+            entering = asyncio.create_task(self.use(connection, event.project_id))
+            self._entering.add(entering)
+            entering.add_done_callback(self._entering.discard)
 
     def _enter(self, connection: Connection, project_id: str) -> None:
         connection.projects.append(project_id)

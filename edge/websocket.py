@@ -126,6 +126,13 @@ class Connection:
             metrics.CLOSES.labels(str(int(code))).inc()
             self._closing = asyncio.create_task(self._ws.close(code, CLOSE_REASONS[code]))
 
+    def shut_out(self, project_id: str) -> None:
+        """This person is no member of the project any more: what they follow of it is taken away, and they are told."""
+        for conversation_id in list(self.follows):
+            if self._feeds.project_of(conversation_id) == project_id:
+                self._unsubscribe(conversation_id)
+                self.write(subscribed(conversation_id, Refused(ErrorCode.NOT_FOUND)))
+
     async def leave(self, reconnect_in_ms: int) -> None:
         """Say goodbye, finish what is under way, and close."""
         self._apply(self._session.goodbye("the server restarts", reconnect_in_ms))
@@ -309,6 +316,9 @@ class Connection:
             raise
         if self._session.closed or self.follows.get(conversation_id) is not follower:
             self._feeds.unfollow(conversation_id, follower)
+        if access.project_id not in self.projects:  # shut out meanwhile
+            self._unsubscribe(conversation_id)
+            raise Refused(ErrorCode.NOT_FOUND)
         return reply
 
     def _go_live(self, point: object) -> None:

@@ -223,16 +223,17 @@ def epoch_of(topic_id: str) -> str:
     return sha256(topic_id.encode()).hexdigest()[:8]
 
 
-def wanted_topics(settings: KafkaSettings) -> dict[str, tuple[int, dict[str, int]]]:
+def wanted_topics(settings: KafkaSettings) -> dict[str, tuple[int, dict[str, int | str]]]:
     """Every topic that there is to be, dead letters too: its partitions, and its settings as Kafka names them."""
     in_sync = max(1, settings.replication - 1)
 
-    def configured(retention_ms: int, most: int) -> dict[str, int]:
+    def configured(retention_ms: int, most: int) -> dict[str, int | str]:
         return {"retention.ms": retention_ms, "max.message.bytes": most, "min.insync.replicas": in_sync}
 
-    wanted: dict[str, tuple[int, dict[str, int]]] = {}
+    wanted: dict[str, tuple[int, dict[str, int | str]]] = {}
     for topic in TOPICS:
-        wanted[topic.name] = (topic.partitions, configured(topic.retention_ms, MAX_RECORD_BYTES))
+        kept: dict[str, int | str] = {"cleanup.policy": "compact"} if topic.compacted else {}
+        wanted[topic.name] = (topic.partitions, configured(topic.retention_ms, MAX_RECORD_BYTES) | kept)
         most = MAX_RECORD_BYTES + DEAD_LETTER_HEADER_BYTES
         wanted[topic.dead_letters] = (topic.partitions, configured(DEAD_LETTER_RETENTION_MS, most))
     return wanted

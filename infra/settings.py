@@ -24,6 +24,18 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
         raise BadSetting(f"{name} is {text!r}: give a whole number") from error
 
 
+def seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    """A setting of so many seconds. Raises `BadSetting` where it is no positive number."""
+    text = env.get(name, "")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise BadSetting(f"{name} is {text!r}: give a number of seconds, more than 0")
+    return value
+
+
 @dataclass(frozen=True)
 class KafkaSettings:
     bootstrap: str = "127.0.0.1:19092"

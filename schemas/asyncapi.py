@@ -179,7 +179,7 @@ def _topic(topic: Topic) -> Node:
         "description": topic.description,
         "servers": [_ref("servers", "kafka")],
         "messages": {name: _ref("components", "messages", name) for name in types},
-        "bindings": {"kafka": _kafka(topic.name, topic.partitions, topic.retention_ms)},
+        "bindings": {"kafka": _kafka(topic.name, topic.partitions, topic.retention_ms, compacted=topic.compacted)},
         "x-key": topic.key,
         "x-owner": topic.owner,
     }
@@ -197,11 +197,11 @@ def _dead_letters(topic: Topic) -> Node:
     }
 
 
-def _kafka(name: str, partitions: int, retention_ms: int) -> Node:
+def _kafka(name: str, partitions: int, retention_ms: int, *, compacted: bool = False) -> Node:
     return {
         "topic": name,
         "partitions": partitions,
-        "topicConfiguration": {"cleanup.policy": ["delete"], "retention.ms": retention_ms},
+        "topicConfiguration": {"cleanup.policy": ["compact" if compacted else "delete"], "retention.ms": retention_ms},
         "bindingVersion": "0.5.0",
     }
 

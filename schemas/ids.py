@@ -71,6 +71,11 @@ def create_id(conversation_id: str, user_id: str) -> str:
     return _derived(conversation_id, f"create/{user_id}")
 
 
+def end_of_project_id(conversation_id: str) -> str:
+    """The command by which a conversation ends with its project."""
+    return _derived(conversation_id, "end of project")
+
+
 def purge_id(conversation_id: str, deleted_at: datetime) -> str:
     """The command that purges a conversation which was deleted at that time."""
     return _derived(conversation_id, f"purge/{deleted_at.astimezone(UTC).isoformat()}")

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from schemas import events
+from schemas import account_events, events
 from schemas.contract import Contract, EventType, event_type
 from schemas.dead_letters import dead_letter_topic
+
+ACCOUNT_PARTITIONS = 3
+"""Of the topics that say how accounts are: they are changed by hand, and what one key says fits any of them."""
 
 CONVERSATION_PARTITIONS = 12
 """Equal for all conversation topics, and never changed: a conversation's partition is where its order lives."""
@@ -24,6 +27,7 @@ class Topic:
     Attributes:
         key: what the record key names; records of one key keep their order.
         retention_ms: milliseconds that records are kept, or `FOR_EVER`.
+        compacted: whether only the newest record of each key is kept.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Topic:
     retention_ms: int
     contract: Contract[Any] | None
     description: str
+    compacted: bool = False
 
     @property
     def dead_letters(self) -> str:
@@ -51,13 +56,17 @@ CONVERSATION_EVENTS: Contract[events.ConversationAdvanced] = Contract(
 AGENT_REQUESTS: Contract[events.AgentRequest] = Contract(
     "agent-requests", [event_type(t) for t in events.AgentRequest.__args__]
 )
+ACCOUNT_EVENTS: Contract[account_events.AccountEvent] = Contract(
+    "account-events", [event_type(account_events.ProjectChanged)]
+)
+AGENT_EVENTS: Contract[account_events.AgentEvent] = Contract("agent-events", [event_type(account_events.AgentChanged)])
 
 TOPICS: tuple[Topic, ...] = (
     Topic(
         name="conversation-commands",
         key="conversation_id",
         owner="edge",
-        writers=("edge", "replies", "conversations"),
+        writers=("edge", "replies", "conversations", "outbox"),
         readers=("conversations", "replies"),
         partitions=CONVERSATION_PARTITIONS,
         retention_ms=7 * _DAY_MS,
@@ -85,6 +94,30 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=7 * _DAY_MS,
         contract=AGENT_REQUESTS,
         description="Which runs are to be answered, and which are to be stopped.",
+    ),
+    Topic(
+        name="account-events",
+        key="project_id",
+        owner="outbox",
+        writers=("outbox",),
+        readers=("gateway", "api"),
+        partitions=ACCOUNT_PARTITIONS,
+        retention_ms=FOR_EVER,
+        contract=ACCOUNT_EVENTS,
+        description="How each project is now: who is in it, as what. The newest record of each is kept.",
+        compacted=True,
+    ),
+    Topic(
+        name="agent-events",
+        key="agent_id",
+        owner="outbox",
+        writers=("outbox",),
+        readers=("gateway", "api"),
+        partitions=ACCOUNT_PARTITIONS,
+        retention_ms=FOR_EVER,
+        contract=AGENT_EVENTS,
+        description="How each agent is now: its version, and whether it is there. The newest record of each is kept.",
+        compacted=True,
     ),
 )
 

@@ -54,10 +54,14 @@ def finished(run: StoredRun) -> frames.RunFinished | None:
 
 
 class Following:
-    """One reader of one run. `attempt` and `seq` are what it has; attempt 0 means the newest, whichever that is."""
+    """One reader of one run, as long as this person may read it.
 
-    def __init__(self, services: Services, run: StoredRun, attempt: int, seq: int) -> None:
+    `attempt` and `seq` are what it has; attempt 0 means the newest, whichever that is.
+    """
+
+    def __init__(self, services: Services, user_id: str, run: StoredRun, attempt: int, seq: int) -> None:
         self._services = services
+        self._user_id = user_id
         self._deltas = Deltas(services.redis)
         self._run = run
         self._told_attempt, self._told_seq = attempt, seq
@@ -67,7 +71,8 @@ class Following:
     async def told(self) -> AsyncIterator[Told]:
         """What the reader does not have yet, as it comes, up to and including the run's end.
 
-        Where Redis or PostgreSQL is away it ends early: the reader comes back and says how far it got.
+        Where Redis or PostgreSQL is away it ends early: the reader comes back and says how far it got. So it does for
+        one who may not read it any longer.
         """
         try:
             async with self._services.redis.pubsub() as channel:
@@ -75,6 +80,7 @@ class Following:
                 await self._look()
                 quiet_s = 0.0
                 while not self._services.stopping.is_set():
+                    await self._services.access.present_conversation(self._user_id, self._run.conversation_id)
                     async for news in self._news():
                         quiet_s = 0.0
                         yield news

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from fastapi import APIRouter, Response
 
+from edge import outbox
 from edge.errors import Refused
 from edge.rest import answers
 from edge.rest.fields import Body, Cursor, IdInPath, Limit, Name
@@ -65,6 +66,8 @@ async def found_project(connection: "Connection", user_id: str, name: str) -> st
             agent_id,
             msgspec.json.encode(config).decode(),
         )
+        await outbox.agent_changed(connection, agent_id)
+    await outbox.project_changed(connection, project_id)
     return project_id
 
 

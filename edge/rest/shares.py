@@ -77,7 +77,7 @@ class SharedConversation(Answer):
 _SHARED: Final = """
 SELECT s.conversation_id::text, s.position, s.title_hash, s.created_at, c.title
 FROM shares s JOIN conversations c ON c.id = s.conversation_id JOIN projects p ON p.id = c.project_id
-WHERE s.token_hash = $1 AND s.revoked_at IS NULL AND NOT c.deleted
+WHERE s.token_hash = $1 AND s.revoked_at IS NULL AND NOT c.deleted AND p.deleted_at IS NULL
 """
 
 

@@ -40,7 +40,9 @@ class Actual:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def differences(partitions: int, configured: Mapping[str, int], replication: int, actual: Actual | None) -> list[str]:
+def differences(
+    partitions: int, configured: Mapping[str, int | str], replication: int, actual: Actual | None
+) -> list[str]:
     """How a topic is not what it is to be, in words."""
     if actual is None:
         return ["missing: chorus topics --create"]
@@ -51,7 +53,7 @@ def differences(partitions: int, configured: Mapping[str, int], replication: int
         found.append(f"{actual.copies} copies, not {replication}")
     if actual.in_sync < actual.copies:
         found.append(f"only {actual.in_sync} of {actual.copies} copies in sync")
-    for name, value in {**configured, "cleanup.policy": "delete"}.items():
+    for name, value in {"cleanup.policy": "delete", **configured}.items():
         is_set = actual.settings.get(name, "?")
         if is_set != str(value):
             found.append(f"{name} {is_set}, not {value}")
@@ -146,6 +148,7 @@ def _as_json(actual: Mapping[str, Actual], wrong: Mapping[str, list[str]]) -> li
             "readers": topic.readers,
             "partitions": topic.partitions,
             "retention_ms": topic.retention_ms,
+            "compacted": topic.compacted,
             "dead_letters": topic.dead_letters,
             **one(topic.name),
             "dead_letter_topic": one(topic.dead_letters),
@@ -159,6 +162,7 @@ def _print(actual: Mapping[str, Actual], wrong: Mapping[str, list[str]]) -> None
     shown = table("topic", "key", "writers", "readers", "kept", *numbers, "differs", right=numbers)
     for topic in TOPICS:
         kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // _DAY_MS} days"
+        kept = "newest of a key" if topic.compacted else kept
         found, letters = actual.get(topic.name), actual.get(topic.dead_letters)
         differs = [*wrong[topic.name], *(f"{topic.dead_letters}: {what}" for what in wrong[topic.dead_letters])]
         row(

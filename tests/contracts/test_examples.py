@@ -21,6 +21,7 @@ EXAMPLE_KEY = bytes(range(32))
 """The data key of every person in the examples, as their README says."""
 
 CONTRACTS: dict[str, Contract[Any]] = {topic.name: topic.contract for topic in TOPICS if topic.contract}
+KEYS = {topic.name: topic.key for topic in TOPICS}
 TYPES = [(topic, name) for topic, contract in CONTRACTS.items() for name in contract.types]
 
 
@@ -93,7 +94,7 @@ def test_an_example_is_read_and_written_as_it_is(example: Example) -> None:
     assert contract.decode(value, headers)[0] == event
     assert dict(headers) == dict(example.headers)
     assert example.record["headers"]["ce_type"] == example.type
-    assert example.record["key"] == event.conversation_id
+    assert example.record["key"] == getattr(event, KEYS[example.topic])
 
 
 def _within(old: Any, new: Any) -> Any:
@@ -141,8 +142,9 @@ def _without_unknown(record: events.ConversationAdvanced) -> list[events.AnyFact
 @each_example
 def test_a_field_of_another_type_is_refused(example: Example) -> None:
     """What is not what its type says is no record of the topic."""
-    wrong = {**example.record["value"], "conversation_id": 7}
-    with pytest.raises(InvalidRecord, match="conversation_id"):
+    key = KEYS[example.topic]
+    wrong = {**example.record["value"], key: 7}
+    with pytest.raises(InvalidRecord, match=key):
         Example(example.topic, example.type, "", {**example.record, "value": wrong}).decoded()
 
 

@@ -175,3 +175,63 @@ async def test_memory_is_bounded(access: Access, database: Database, monkeypatch
     await access.conversation(USER, ids[1])
 
     assert database.asked == asked + 1
+
+
+async def test_what_changed_is_asked_for_again(access: Access, database: Database, clock: Clock) -> None:
+    """Of a project, a person or an agent that changed nothing is believed any more, and of others everything is."""
+    for ids in ([PROJECT], [USER]):
+        await access.conversation(USER, CONVERSATION)
+        before = database.asked
+        clock.now += 0.1
+        access.changed([AGENT])
+        await access.conversation(USER, CONVERSATION)
+        assert database.asked == before
+        access.changed(ids)
+        clock.now += 0.1
+        await access.conversation(USER, CONVERSATION)
+        assert database.asked == before + 1
+
+
+async def test_what_changed_is_not_believed_while_postgresql_is_away(
+    access: Access, database: Database, clock: Clock
+) -> None:
+    """Whoever was removed does not go on because nobody can be asked whether they may."""
+    await access.conversation(USER, CONVERSATION)
+    database.away = True
+    clock.now += 0.1
+    access.changed([PROJECT])
+    clock.now += 0.1
+
+    for _ in range(2):
+        assert await refusal(lambda: access.conversation(USER, CONVERSATION)) == ErrorCode.UNAVAILABLE
+
+
+async def test_what_changed_while_it_was_asked_for_is_asked_for_again(
+    access: Access, database: Database, clock: Clock
+) -> None:
+    """An answer that was on its way when the change was told may be from before it."""
+    ask = database.fetchrow
+
+    async def and_changes(statement: str, *values: object) -> dict[str, Any] | None:
+        found = await ask(statement, *values)
+        if database.asked == 1:
+            access.changed([PROJECT])
+            database.rows["conversations"] = None
+        clock.now += 0.1
+        return found
+
+    database.fetchrow = and_changes  # type: ignore[method-assign]
+
+    assert await refusal(lambda: access.conversation(USER, CONVERSATION)) == ErrorCode.NOT_FOUND
+
+
+async def test_many_changes_are_remembered_as_all(
+    access: Access, database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where too many things change to be told apart, nothing is believed."""
+    monkeypatch.setattr(module, "MOST_CHANGES", 5)
+    await access.conversation(USER, CONVERSATION)
+    access.changed(new_id() for _ in range(6))
+    await access.conversation(USER, CONVERSATION)
+
+    assert database.asked == 2

@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI
 
 from edge import problems
 from edge.access import Access
+from edge.changes import Changes
 from edge.commands import Commands
 from edge.decisions import Decisions
 from edge.errors import Refused
@@ -148,7 +149,12 @@ async def serve(process: Process, routes: str | None) -> None:
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(work)
-                for work in (_reach_kafka(services, kafka, publisher, decisions), decisions.run(), health.watch())
+                for work in (
+                    _reach_kafka(services, kafka, publisher, decisions),
+                    Changes(kafka, services.access).run(),
+                    decisions.run(),
+                    health.watch(),
+                )
             ]
             serving = tasks.create_task(server.serve(sockets=[listening]))
             await process.stopping.wait()

@@ -304,10 +304,12 @@ STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {
     "SELECT partition, next_offset FROM sink_offsets WHERE sink = $1 AND topic_id = $2": _offsets,
     "INSERT INTO sink_offsets (sink, topic_id, partition, next_offset) SELECT $1, $2, unnest": _begin_offsets,
     "UPDATE sink_offsets SET next_offset = reached.next_offset": _set_offsets,
+    "UPDATE messages SET project_id = c.project_id FROM conversations": lambda _tx: None,  # every row has it here
+    "SELECT user_id FROM public.data_keys WHERE user_id": lambda _tx, _users: None,  # no key is ever destroyed here
     "INSERT INTO conversations (": _upsert_conversations,
     "INSERT INTO runs (": _upsert_runs,
     "SELECT id::text AS conversation_id, project_id::text, created_by::text, created_at, updated_at, position, title, "
-    "archived, deleted, deleted_at, purged, agent_id::text, last_question_id::text , (": _view,
+    "title_by::text, archived, deleted, deleted_at, purged, agent_id::text, last_question_id::text , (": _view,
     "SELECT id::text AS conversation_id": lambda tx, ids: [
         _view_row(row) for id, row in tx.rows(CONVERSATIONS.name).items() if id in ids
     ],
@@ -332,5 +334,7 @@ STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {
         if row["ended_at"] is None and row["requested_at"] is not None and row["requested_at"] < before
     ],
     "SELECT id::text, deleted_at FROM conversations WHERE deleted AND NOT purged": _to_purge,
+    # Rows of before that column; here are none.
+    "UPDATE messages SET project_id = c.project_id": lambda tx: None,
 } | {f"DELETE FROM {table.name} WHERE conversation_id = ANY($1)": _delete_from(table.name) for table in PURGED}
 """How each statement is answered, by its first words; the first that fits counts."""

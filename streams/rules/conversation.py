@@ -365,9 +365,12 @@ def _ended(state: State, report: events.RunEndedReport, now: datetime) -> _Decid
     run = view.runs.get(report.run_id)
     if run is None:
         return [], _ask_again(view)
-    if run.status == RunStatus.QUEUED or report.attempt < run.attempt:
-        return [], Outcome()
     cancelled = run.status == RunStatus.CANCELLING
+    if run.status == RunStatus.QUEUED:
+        return [], Outcome()
+    if report.attempt < run.attempt:
+        # Perhaps nobody works on the later attempt, and whoever reports this end has not heard that it began.
+        return [], Outcome(answer=run.run_id, stop=run.run_id if cancelled else None)
     ended = events.RunEnded(
         run_id=run.run_id,
         attempt=report.attempt,

@@ -114,10 +114,15 @@ class Memory:
 
     Attributes:
         since_ms: everything that was reported at this time or later is known; nothing yet where it is None.
+        read_to: the offset up to which it was known when it was last read. Beyond it stand our own reports, and perhaps
+            those of a worker that does not know yet that we took its place.
+        doubts: how often it was doubted.
     """
 
     def __init__(self) -> None:
         self.since_ms: int | None = None
+        self.read_to = 0
+        self.doubts = 0
         self._runs: dict[str, Known] = {}
         self._cancelled: dict[str, int] = {}
 
@@ -130,17 +135,29 @@ class Memory:
     def is_cancelled(self, run_id: str) -> bool:
         return run_id in self._cancelled
 
-    def covers(self, requested_ms: int) -> bool:
-        """Whether all reports are known that a run can have that was first requested at this time."""
-        return self.since_ms is not None and self.since_ms <= requested_ms - MARGIN_MS
+    def covers(self, run_id: str, requested_ms: int) -> bool:
+        """Whether all reports are known that this run can have, first requested at this time, up to its end."""
+        end = self.known(run_id).end
+        reaches_back = self.since_ms is not None and self.since_ms <= requested_ms - MARGIN_MS
+        return reaches_back and (end is None or end < self.read_to)
 
-    def reaches_back_to(self, since_ms: int) -> None:
-        """All reports from this time on have been noted."""
-        self.since_ms = since_ms if self.since_ms is None else min(self.since_ms, since_ms)
+    def was_read(self, since_ms: int, start: int, end: int, doubts: int) -> None:
+        """All reports from this time on, which stand from offset `start` up to, not including, `end`, have been noted.
+
+        Args:
+            doubts: how many there had been when the reading began. One that came meanwhile makes it worth nothing.
+        """
+        if doubts != self.doubts:
+            return
+        if self.since_ms is None or start > self.read_to:  # what stands between two readings was not read
+            self.since_ms = since_ms
+        self.since_ms = min(self.since_ms, since_ms)
+        self.read_to = end
 
     def doubt(self) -> None:
         """Something may have been reported since that is not known: it must be read before it is relied on."""
         self.since_ms = None
+        self.doubts += 1
 
     def note(self, run_id: str, offset: int, report: Report, at_ms: int) -> None:
         """A report stands at this offset. Noting it again changes nothing."""
@@ -154,7 +171,8 @@ class Memory:
     def forget(self, count: int) -> None:
         """Forget so many, those noted first; what was asked before their time must then be read again."""
         for newest_ms in list(self._forgotten(count)):
-            self.since_ms = max(self.since_ms or 0, newest_ms + 1)
+            if self.since_ms is not None:
+                self.since_ms = max(self.since_ms, newest_ms + 1)
 
     def _forgotten(self, count: int) -> Iterator[int]:
         for _ in range(min(count, len(self))):

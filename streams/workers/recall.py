@@ -95,13 +95,16 @@ class Recall:
             for contract in (CONVERSATION_COMMANDS, AGENT_REQUESTS)
             for p, ms in since.items()
         }
+        doubts = {p: memories[p].doubts for p in since}
         ends = await consumer.end_offsets(list(times))
         found = await consumer.offsets_for_times(times)
         starts = {where: at.offset for where, at in found.items() if at is not None and at.offset < ends[where]}
         async for record in _records(consumer, starts, ends):
             _note(record, memories[record.partition])
         for partition, ms in since.items():
-            memories[partition].reaches_back_to(ms)
+            reports = TopicPartition(CONVERSATION_COMMANDS.topic, partition)
+            end = ends[reports]
+            memories[partition].was_read(ms, starts.get(reports, end), end, doubts[partition])
 
 
 async def _records(

@@ -179,8 +179,8 @@ class Replies:
     async def handle(self, delivery: Delivery[AgentRequest]) -> None:
         request = delivery.event
         assert isinstance(request, AnswerRequested), "cancels are control records"
-        memory = await self._memory(delivery.partition, int(request.requested_at.timestamp() * 1000))
-        run_id = request.run_id
+        memory, run_id = self._memories[delivery.partition], request.run_id
+        await self._remember(memory, delivery.partition, request)
         match decide(memory.known(run_id), running=run_id in self._calls, cancelled=memory.is_cancelled(run_id)):
             case Repeat(offset):
                 await self._repeat(delivery.partition, offset)
@@ -214,18 +214,22 @@ class Replies:
         call.task = self._group.create_task(call.run())
         call.task.add_done_callback(ended)
 
-    async def _memory(self, partition: int, requested_ms: int) -> Memory:
-        """The partition's memory, reaching back to all that a run can have that was requested at this time."""
+    async def _remember(self, memory: Memory, partition: int, request: AnswerRequested, *, anew: bool = False) -> None:
+        """Read the reports that a run can have, unless they are known; `anew`: also then.
+
+        What was read while the process stood still is read again: the run may have ended since.
+        """
+        run_id, requested_ms = request.run_id, int(request.requested_at.timestamp() * 1000)
         self._notice_a_pause()
-        memory = self._memories[partition]
-        if not memory.covers(requested_ms):
+        while anew or not memory.covers(run_id, requested_ms):
             async with self._reading:
-                if not memory.covers(requested_ms):
-                    log.info("reading reports further back", partition=partition)
+                if anew or not memory.covers(run_id, requested_ms):
+                    log.info("reading reports back", partition=partition, run_id=run_id)
                     await patiently(
                         "Kafka", (KafkaError,), lambda: self._recall.back_to(requested_ms, partition, memory)
                     )
-        return memory
+            anew = False
+            self._notice_a_pause()
 
     async def _prove(self, memory: Memory, decided_at: float, call: Call) -> None:
         """Prove that nobody else has begun the same call, before it is made.
@@ -237,9 +241,7 @@ class Replies:
         """
         if asyncio.get_running_loop().time() - decided_at < self._pause_s or call.begun_at is None:
             return
-        requested_ms = int(call.request.requested_at.timestamp() * 1000)
-        async with self._reading:
-            await patiently("Kafka", (KafkaError,), lambda: self._recall.back_to(requested_ms, call.partition, memory))
+        await self._remember(memory, call.partition, call.request, anew=True)
         if not is_ours_alone(call.attempt, call.begun_at, memory.known(call.request.run_id)):
             raise Fenced(f"another worker answers run {call.request.run_id}")
 

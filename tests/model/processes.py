@@ -21,7 +21,9 @@ from schemas import events
 from schemas.sealing import DataKey
 from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS
 from streams.intake import Delivery, Intake, IntakeSettings
+from streams.rules.conversation import Outcome, decide
 from streams.rules.replies import Memory
+from streams.rules.state import State
 from streams.workers.calls import Fenced, Means, Reports
 from streams.workers.conversations import Conversations
 from streams.workers.facts import FactLog
@@ -88,11 +90,16 @@ class Nowhere(Place):
 
 
 class Call:
-    """An agent that is being asked, and says what the test wants it to."""
+    """An agent that is being asked, and says what the test wants it to.
+
+    Attributes:
+        asked_at: when its process let go of the question, which may reach the agent later: nobody can call it back.
+    """
 
     def __init__(self, agent_id: str, loop: ProcessLoop) -> None:
         self.agent_id = agent_id
         self.open = True
+        self.asked_at = loop.time()
         self._loop = loop
         self._said: asyncio.Queue[Chunk | None] = asyncio.Queue()
 
@@ -231,6 +238,7 @@ class World:
 
     Attributes:
         broken: a promise is: what comes after it says nothing.
+        refused: commands that anybody has ever decided to refuse, by their ids.
     """
 
     def __init__(self, partitions: Iterable[int], called: Callable[[Call], None]) -> None:
@@ -240,6 +248,7 @@ class World:
         self.decisions: dict[str, events.Decision] = {}
         self.seen = Seen()
         self.broken = False
+        self.refused: set[str] = set()
         self.called = called
         for group, topic in GROUPS.items():
             Group(group, topic, partitions, self.broker)
@@ -374,6 +383,17 @@ _MAINS: dict[str, Callable[[Process], Any]] = {
 }
 
 
+def _decide(
+    state: State | None, command: events.ConversationCommand, cause: str, now: datetime, **more: Any
+) -> Outcome:
+    """The rule, watched: a refusal leaves no trace in any log."""
+    outcome = decide(state, command, cause, now, **more)
+    if outcome.code is not None:
+        process = cast(Process, cast(ProcessLoop, asyncio.get_running_loop()).writer)
+        process.world.refused.add(cause)
+    return outcome
+
+
 @contextmanager
 def simulated(clock: Clock) -> Iterator[None]:
     """While this lasts, what the workers reach for is not there: doubles are, and our time."""
@@ -392,6 +412,7 @@ def simulated(clock: Clock) -> Iterator[None]:
             "streams.workers.recall.time": lambda: clock.now,
             "streams.workers.calls.datetime": Now,
             "streams.workers.conversations.datetime": Now,
+            "streams.workers.conversations.decide": _decide,
             "streams.workers.conversations.FactLog": partial(FactLog, leave=_leave),
             "streams.intake.App": App,
             "streams.intake.REGISTRY": CollectorRegistry(),

@@ -268,7 +268,7 @@ class Promises:
         assert known.attempts > 0, "who calls has said so before"
         if (end := known.end) is not None:
             at_ms = next(s.timestamp for s, _ in inbox.commands if s.offset == end)
-            assert self._world.clock.now - at_ms / 1000 <= FENCE_S, "what has ended is not asked for again"
+            assert call.asked_at - at_ms / 1000 <= FENCE_S, "what has ended is not asked for again"
 
     # -- commits --
 
@@ -376,11 +376,11 @@ class Promises:
     def _in_order(self, story: Story, inbox: Inbox) -> None:
         """Records stand in the order of the commands that caused them, each of which may have come several times.
 
-        Not those of a regenerated answer, nor a purge: that it is refused is no fact, so a worker that begins anew
-        judges it again by what has come behind it, as if its sender had tried again.
+        Not of one that was refused before, nor of a purge: a refusal is no fact, except a message's, so a worker that
+        begins anew judges it again by what has come behind it, as if its sender had tried again.
         """
-        judged_again = events.RegenerateAnswer | events.PurgeConversation
-        again = {s.id for s, command in inbox.commands if isinstance(command, judged_again)}
+        purges = {s.id for s, command in inbox.commands if isinstance(command, events.PurgeConversation)}
+        again = purges | self._world.refused
         last = -1
         for _, record in story.records:
             if record.cause in again:

@@ -161,6 +161,19 @@ def test_the_end_of_an_old_attempt_is_ignored() -> None:
     assert [] == tags(talk.started(run_of("q"), 3))
 
 
+def test_the_end_of_an_old_attempt_asks_for_the_run_again() -> None:
+    """Whoever reported it has not heard of the newer attempt, and perhaps nobody works on that; a stop goes with it."""
+    talk = Talk()
+    talk.send("q")
+    talk.started(run_of("q"), 2)
+    open_run = talk.ended(run_of("q"), 1)
+    talk.cancel(run_of("q"))
+    stopping = talk.ended(run_of("q"), 1)
+
+    assert (run_of("q"), None) == (open_run.answer, open_run.stop)
+    assert (run_of("q"), run_of("q")) == (stopping.answer, stopping.stop)
+
+
 def test_an_end_told_again_asks_again_for_the_run_that_followed() -> None:
     """A crash between an end's record and the next run's request is mended when the end comes again."""
     talk = Talk()

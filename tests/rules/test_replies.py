@@ -126,16 +126,60 @@ def test_the_order_of_noting_does_not_matter(said: list[Report], random: object)
 
 def test_nothing_is_covered_before_it_was_read() -> None:
     """A memory that was not read from the log knows that it knows nothing."""
-    assert not Memory().covers(10**15)
+    assert not Memory().covers(RUN, 10**15)
 
 
 def test_a_memory_covers_what_was_requested_well_after_its_horizon() -> None:
     """Clocks differ: a run may be reported a margin before it was requested."""
     memory = Memory()
-    memory.reaches_back_to(1_000_000)
+    memory.was_read(1_000_000, 0, 0, memory.doubts)
 
-    assert memory.covers(1_000_000 + MARGIN_MS)
-    assert not memory.covers(1_000_000 + MARGIN_MS - 1)
+    assert memory.covers(RUN, 1_000_000 + MARGIN_MS)
+    assert not memory.covers(RUN, 1_000_000 + MARGIN_MS - 1)
+
+
+def test_an_end_is_covered_when_all_before_it_was_read() -> None:
+    """Who was replaced unawares may have begun an attempt that its successor has not heard of, before the end."""
+    memory = Memory()
+    memory.was_read(0, 0, 5, memory.doubts)
+    memory.note(RUN, 4, Started(1), 0)
+    assert memory.covers(RUN, MARGIN_MS)
+
+    memory.note(RUN, 6, Ended(1), 0)
+    assert not memory.covers(RUN, MARGIN_MS)
+
+    memory.was_read(0, 0, 7, memory.doubts)
+    assert memory.covers(RUN, MARGIN_MS)
+
+
+def test_a_reading_in_which_a_memory_was_doubted_says_nothing() -> None:
+    """It says what the log was before."""
+    memory = Memory()
+    doubts = memory.doubts
+    memory.doubt()
+    memory.was_read(0, 0, 5, doubts)
+
+    assert not memory.covers(RUN, MARGIN_MS)
+
+
+def test_what_stands_between_two_readings_is_not_covered() -> None:
+    """The second begins behind the first's end: what others wrote between is not known."""
+    memory = Memory()
+    memory.was_read(0, 0, 5, memory.doubts)
+    memory.was_read(1_000_000, 9, 12, memory.doubts)
+
+    assert not memory.covers(RUN, MARGIN_MS)
+    assert memory.covers(RUN, 1_000_000 + MARGIN_MS)
+
+
+def test_forgetting_takes_no_doubt_away() -> None:
+    """What is doubted must be read, however much of it is let go."""
+    memory = Memory()
+    memory.note(RUN, 0, Started(1), 0)
+    memory.doubt()
+    memory.forget(1)
+
+    assert not memory.covers(RUN, 10**15)
 
 
 @given(
@@ -146,7 +190,7 @@ def test_a_memory_covers_what_was_requested_well_after_its_horizon() -> None:
 def test_what_was_forgotten_is_not_covered(noted: list[tuple[int, bool]], count: int, requested_ms: int) -> None:
     """A memory never says that it covers a run whose reports it has let go."""
     memory = Memory()
-    memory.reaches_back_to(-MARGIN_MS)
+    memory.was_read(-MARGIN_MS, 0, 0, memory.doubts)
     for n, (at_ms, cancel) in enumerate(noted):
         if cancel:
             memory.note_cancel(f"run-{n}", at_ms)
@@ -157,5 +201,5 @@ def test_what_was_forgotten_is_not_covered(noted: list[tuple[int, bool]], count:
     for n, (at_ms, cancel) in enumerate(noted):
         kept = memory.is_cancelled(f"run-{n}") if cancel else memory.known(f"run-{n}").attempts == 1
         # A run is reported at its request's time or later, or, with clocks that differ, a margin before it.
-        if requested_ms <= at_ms + MARGIN_MS and memory.covers(requested_ms):
+        if requested_ms <= at_ms + MARGIN_MS and memory.covers(f"run-{n}", requested_ms):
             assert kept

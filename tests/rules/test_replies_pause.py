@@ -49,9 +49,10 @@ class Log(Recall, Reports):
         await self.back_to(0, 0, memories[0])
 
     async def back_to(self, requested_ms: int, partition: int, memory: Memory) -> None:
-        for offset, report in enumerate(self.written):
+        doubts, read = memory.doubts, list(self.written)
+        for offset, report in enumerate(read):
             memory.note(self._run_id, offset, report, 0)
-        memory.reaches_back_to(0)
+        memory.was_read(0, 0, len(read), doubts)
 
     async def report_at(self, partition: int, offset: int) -> Any:
         return self.written[offset]

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 from fastapi import APIRouter, FastAPI
 
-from edge import problems
+from edge import erasure, problems
 from edge.access import Access
 from edge.changes import Changes
 from edge.commands import Commands
@@ -153,6 +153,7 @@ async def serve(process: Process, routes: str | None) -> None:
                     _reach_kafka(services, kafka, publisher, decisions),
                     Changes(kafka, services.access).run(),
                     decisions.run(),
+                    erasure.run(pool, cache),
                     health.watch(),
                 )
             ]

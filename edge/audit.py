@@ -159,7 +159,7 @@ def printable(text: str | None) -> str | None:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:LONGEST])
 
 
-async def forget_old(connection: "Connection") -> int:
+async def forget_old(db: "asyncpg.Pool[asyncpg.Record] | Connection") -> int:
     """Remove the entries that are older than `KEPT`; how many there were. Raises as `record` does."""
-    done = await connection.execute("DELETE FROM audit_log WHERE at < now() - $1::interval", KEPT)
+    done = await db.execute("DELETE FROM audit_log WHERE at < now() - $1::interval", KEPT)
     return int(done.rpartition(" ")[2])

@@ -94,8 +94,7 @@ _ERASURE = (
         receipt_id uuid NOT NULL UNIQUE,
         asked_at timestamptz NOT NULL DEFAULT now(),
         again_at timestamptz NOT NULL,
-        done_at timestamptz,
-        receipt jsonb NOT NULL
+        done_at timestamptz
     )
     """,
     "CREATE INDEX erasures_open ON erasures (again_at) WHERE done_at IS NULL",

@@ -47,12 +47,17 @@ async def publish(connection: "Connection", event: AccountEvent | AgentEvent) ->
     await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
 
 
-async def project_changed(connection: "Connection", project_id: str) -> None:
-    """Tell how a project is now. From here to the commit nobody else changes it."""
+async def project_changed(connection: "Connection", project_id: str) -> list[str]:
+    """Tell how a project is now. From here to the commit nobody else changes it.
+
+    Returns:
+        the ids of all whom it concerns: to be forgotten here once it is committed (`Access.changed`).
+    """
     row = await connection.fetchrow(_PROJECT, project_id)
     assert row is not None, "whoever changes a project has it"
     members = [Member(**member) for member in await connection.fetch(_MEMBERS, project_id)]
     await publish(connection, ProjectChanged(members=members, **row))
+    return [project_id, *(member.user_id for member in members)]
 
 
 async def agent_changed(connection: "Connection", agent_id: str) -> None:

@@ -38,16 +38,18 @@ class SignedIn(Answer):
 
 
 class Project(Answer):
-    """`role` is the caller's own."""
+    """`role` is the caller's own. One that is deleted waits to be restored since `deleted_at`."""
 
     id: str
     name: str
     role: str
     default_agent_id: str | None
     created_at: datetime
+    deleted_at: datetime | None = None
 
 
 class Member(Answer):
+    status: Literal["active"] = "active"
     user_id: str
     email: str
     display_name: str

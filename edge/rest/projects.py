@@ -1,14 +1,15 @@
-"""Projects, who is in them, and what a new one starts with."""
+"""Projects, and what a new one starts with."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
-from edge import outbox
-from edge.errors import Refused
-from edge.rest import answers
-from edge.rest.fields import Body, Cursor, IdInPath, Limit, Name
+from edge import audit, outbox
+from edge.errors import Refused, invalid
+from edge.rest import answers, invitations, members
+from edge.rest.changing import PROJECTS, changing, read_project
+from edge.rest.fields import Body, Cursor, Id, IdInPath, Limit, Name, Text
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
 from edge.rest.services import Caller, ServicesOf
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from edge.rest.services import Connection
 
 router = APIRouter(tags=["projects"], responses=refusals(ErrorCode.UNAVAILABLE))
+router.include_router(members.router)
+router.include_router(invitations.router)
+
+_REFUSED: Final = refusals(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)
 
 FIRST_PROJECT: Final = "Personal"
 
@@ -27,22 +32,41 @@ _DEFAULT_AGENT: Final = {"kind": "openai", "system_prompt": "You are a helpful a
 """Without an address of its own it is the platform's agent, whatever that is."""
 _DEMONSTRATION: Final = {"kind": "scripted"}
 
-_PROJECTS: Final = """
-SELECT p.id::text, p.name, m.role, p.default_agent_id::text, p.created_at
-FROM projects p JOIN project_members m ON m.project_id = p.id AND m.user_id = $1
-WHERE ($2::uuid IS NULL OR p.id = $2) AND ($3::timestamptz IS NULL OR (p.created_at, p.id) > ($3, $4::uuid))
-ORDER BY p.created_at, p.id LIMIT $5
+_DELETED: Final = """
+SELECT p.id::text, p.name, f.role, p.default_agent_id::text, p.created_at, p.deleted_at
+FROM projects p JOIN former_members f ON f.project_id = p.id AND f.user_id = $1
+WHERE p.deleted_at IS NOT NULL AND f.role = 'owner'
+    AND ($2::timestamptz IS NULL OR (p.created_at, p.id) > ($2, $3::uuid))
+ORDER BY p.created_at, p.id LIMIT $4
 """
-_MEMBERS: Final = """
-SELECT m.user_id::text, u.email, u.display_name, m.role, m.created_at
-FROM project_members m JOIN users u ON u.id = m.user_id
-WHERE m.project_id = $1 AND ($2::timestamptz IS NULL OR (m.created_at, m.user_id) > ($2, $3::uuid))
-ORDER BY m.created_at, m.user_id LIMIT $4
+_DELETE: Final = (
+    "INSERT INTO former_members SELECT * FROM project_members WHERE project_id = $1",
+    "DELETE FROM project_members WHERE project_id = $1",
+    "DELETE FROM invitations WHERE project_id = $1",
+)
+_RESTORE: Final = (
+    "INSERT INTO project_members SELECT * FROM former_members WHERE project_id = $1",
+    "DELETE FROM former_members WHERE project_id = $1",
+    "UPDATE projects SET deleted_at = NULL, deleted_by = NULL WHERE id = $1",
+)
+_FORMER: Final = """
+SELECT f.role FROM projects p JOIN former_members f ON f.project_id = p.id AND f.user_id = $2
+WHERE p.id = $1 AND p.deleted_at IS NOT NULL FOR UPDATE OF p
 """
+_CHANGE: Final = """
+UPDATE projects SET name = coalesce($2, name), default_agent_id = CASE WHEN $3 THEN $4 ELSE default_agent_id END
+WHERE id = $1
+"""
+_HAS_AGENT: Final = "SELECT EXISTS (SELECT FROM agents WHERE id = $1 AND project_id = $2 AND deleted_at IS NULL)"
 
 
 class ProjectNamed(Body):
     name: Name
+
+
+class ProjectChange(Body):
+    name: Name | None = None
+    default_agent_id: Id | None = None
 
 
 async def found_project(connection: "Connection", user_id: str, name: str) -> str:
@@ -71,21 +95,21 @@ async def found_project(connection: "Connection", user_id: str, name: str) -> st
     return project_id
 
 
-async def _project(connection: "Connection", user_id: str, project_id: str) -> answers.Project:
-    row = await connection.fetchrow(_PROJECTS, user_id, project_id, None, None, 1)
-    if row is None:
-        raise Refused(ErrorCode.NOT_FOUND)
-    return answers.Project(**row)
-
-
 @router.get("/v1/projects")
 async def projects(
-    services: ServicesOf, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+    services: ServicesOf,
+    caller: Caller,
+    deleted: Annotated[bool, Query(description="Those that were deleted and that the caller may restore.")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> answers.Page[answers.Project]:
     """The projects that the caller is a member of, oldest first."""
     after = key_of(cursor) or (None, None)
     async with services.database() as connection:
-        rows = await connection.fetch(_PROJECTS, caller.user_id, None, *after, limit + 1)
+        if deleted:
+            rows = await connection.fetch(_DELETED, caller.user_id, *after, limit + 1)
+        else:
+            rows = await connection.fetch(PROJECTS, caller.user_id, None, *after, limit + 1)
     return page([answers.Project(**row) for row in rows], limit, lambda p: (p.created_at, p.id))
 
 
@@ -95,7 +119,8 @@ async def create_project(
 ) -> answers.Project:
     async with services.database() as connection, connection.transaction():
         project_id = await found_project(connection, caller.user_id, named.name)
-        made = await _project(connection, caller.user_id, project_id)
+        made = await read_project(connection, caller.user_id, project_id)
+    services.access.changed([project_id, caller.user_id])
     response.headers["Location"] = f"/v1/projects/{project_id}"
     return made
 
@@ -103,28 +128,59 @@ async def create_project(
 @router.get("/v1/projects/{project_id}", responses=refusals(ErrorCode.NOT_FOUND))
 async def project(services: ServicesOf, caller: Caller, project_id: IdInPath) -> answers.Project:
     async with services.database() as connection:
-        return await _project(connection, caller.user_id, project_id)
+        return await read_project(connection, caller.user_id, project_id)
 
 
-@router.patch("/v1/projects/{project_id}", responses=refusals(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN))
-async def rename_project(
-    services: ServicesOf, caller: Caller, project_id: IdInPath, named: ProjectNamed
+@router.patch("/v1/projects/{project_id}", responses=_REFUSED)
+async def change_project(
+    services: ServicesOf, caller: Caller, project_id: IdInPath, change: ProjectChange
 ) -> answers.Project:
-    """Owners and admins may."""
+    """Owners and admins may. What is absent stays as it is; `default_agent_id` null lets nobody answer."""
+    agent_given = "default_agent_id" in change.model_fields_set
+    async with changing(services, caller.user_id, project_id, Action.RENAME_PROJECT) as held:
+        agent_id = change.default_agent_id
+        if agent_id is not None and not await held.connection.fetchval(_HAS_AGENT, agent_id, project_id):
+            raise invalid(default_agent_id="is no agent of this project")
+        await held.connection.execute(_CHANGE, project_id, change.name, agent_given, agent_id)
+        return await read_project(held.connection, caller.user_id, project_id)
+
+
+@router.delete("/v1/projects/{project_id}", status_code=204, responses=_REFUSED)
+async def delete_project(
+    services: ServicesOf,
+    caller: Caller,
+    project_id: IdInPath,
+    confirm: Annotated[Text | None, Query(max_length=200, description="The project's name, to say it twice.")] = None,
+) -> None:
+    """For everybody, with all that is in it; owners may. Its answers stop. For 30 days an owner can restore it."""
+    async with changing(services, caller.user_id, project_id, Action.DELETE_PROJECT) as held:
+        if confirm != held.name:
+            raise invalid(confirm="must be the project's name: everything in it is deleted")
+        for statement in _DELETE:
+            await held.connection.execute(statement, project_id)
+        await held.connection.execute(
+            "UPDATE projects SET deleted_at = now(), deleted_by = $2 WHERE id = $1", project_id, caller.user_id
+        )
+        await _note(held.connection, audit.Event.SENSITIVE_DELETE, caller, project_id)
+
+
+@router.post("/v1/projects/{project_id}/restore", responses=_REFUSED)
+async def restore_project(services: ServicesOf, caller: Caller, project_id: IdInPath) -> answers.Project:
+    """Back as it was, with everybody who was in it. The answers that the deletion stopped stay stopped."""
     async with services.database() as connection, connection.transaction():
-        if not may((await _project(connection, caller.user_id, project_id)).role, Action.RENAME_PROJECT):
+        role = await connection.fetchval(_FORMER, project_id, caller.user_id)
+        if role is None:
+            raise Refused(ErrorCode.NOT_FOUND)
+        if not may(role, Action.DELETE_PROJECT):
             raise Refused(ErrorCode.FORBIDDEN)
-        await connection.execute("UPDATE projects SET name = $2 WHERE id = $1", project_id, named.name)
-        return await _project(connection, caller.user_id, project_id)
+        for statement in _RESTORE:
+            await connection.execute(statement, project_id)
+        changed = await outbox.project_changed(connection, project_id)
+        await _note(connection, audit.Event.SENSITIVE_UPDATE, caller, project_id)
+        restored = await read_project(connection, caller.user_id, project_id)
+    services.access.changed(changed)
+    return restored
 
 
-@router.get("/v1/projects/{project_id}/members", responses=refusals(ErrorCode.NOT_FOUND))
-async def members(
-    services: ServicesOf, caller: Caller, project_id: IdInPath, limit: Limit = 50, cursor: Cursor = None
-) -> answers.Page[answers.Member]:
-    """Who is in the project, in the order in which they came."""
-    await services.access.project_role(caller.user_id, project_id)
-    after = key_of(cursor) or (None, None)
-    async with services.database() as connection:
-        rows = await connection.fetch(_MEMBERS, project_id, *after, limit + 1)
-    return page([answers.Member(**row) for row in rows], limit, lambda m: (m.created_at, m.user_id))
+async def _note(connection: "Connection", event: audit.Event, caller: Caller, project_id: str) -> None:
+    await audit.record(connection, event, actor_id=caller.user_id, project_id=project_id, thing="project")

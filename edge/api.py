@@ -20,6 +20,7 @@ from edge.changes import Changes
 from edge.commands import Commands
 from edge.decisions import Decisions
 from edge.errors import Refused
+from edge.mail import Mail, MailSettings
 from edge.passwords import Passwords
 from edge.rest import agents, audit, auth, config, conversations, messages, projects, runs, search, users
 from edge.rest.attempts import Attempts
@@ -108,6 +109,7 @@ async def serve(process: Process, routes: str | None) -> None:
     """
     env = os.environ | ({} if routes is None else {"CHORUS_ROUTES": routes})
     settings, tokens = RestSettings.from_env(env), TokenSettings.from_env(env)
+    mail = Mail(MailSettings.from_env(env, public_url=settings.public_url))
     listening = _listen(settings)
     pool = await postgres.connect(PostgresSettings.from_env(env))
     cache = redis.connect(RedisSettings.from_env(env))
@@ -120,6 +122,7 @@ async def serve(process: Process, routes: str | None) -> None:
         tokens=Tokens(tokens),
         refresh_secret=tokens.secret,
         passwords=Passwords(),
+        mail=mail,
         sign_ups=Attempts(settings.sign_ups_per_minute),
         failed_sign_ins=Attempts(settings.failed_sign_ins_per_minute),
         shared_reads=Attempts(settings.shared_reads_per_minute),
@@ -154,6 +157,7 @@ async def serve(process: Process, routes: str | None) -> None:
                     Changes(kafka, services.access).run(),
                     decisions.run(),
                     erasure.run(pool, cache),
+                    mail.run(),
                     health.watch(),
                 )
             ]

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from edge.access import Access
 from edge.commands import Commands
 from edge.errors import Refused
+from edge.mail import Mail
 from edge.passwords import Passwords
 from edge.rest.attempts import Attempts
 from edge.rest.settings import RestSettings
@@ -57,6 +58,7 @@ class Services:
     tokens: Tokens
     refresh_secret: bytes
     passwords: Passwords
+    mail: Mail
     sign_ups: Attempts
     failed_sign_ins: Attempts
     shared_reads: Attempts

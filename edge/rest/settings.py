@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from infra.settings import BadSetting
 
@@ -29,6 +30,9 @@ class RestSettings:
     port: int = 8080
     ws_url: str = "ws://127.0.0.1:8081/v1/ws"
     """Where clients find the WebSocket."""
+    public_url: str = "http://127.0.0.1:8080"
+    """Where people find the page, without a slash at its end: mailed links and ways back from other sites start with
+    it. By default this machine, at `port`."""
     origins: frozenset[str] = frozenset()
     """Origins of other sites whose pages may call us; ours needs none."""
     routes: frozenset[str] = frozenset(ROUTES)
@@ -49,9 +53,11 @@ class RestSettings:
         routes = frozenset(filter(None, (name.strip() for name in env.get("CHORUS_ROUTES", "").split(","))))
         if unknown := routes - set(ROUTES):
             raise BadSetting(f"CHORUS_ROUTES has {', '.join(sorted(unknown))}; there are {', '.join(ROUTES)}")
+        port = _count(env, "CHORUS_HTTP_PORT", cls.port)
         return cls(
             host=env.get("CHORUS_HTTP_HOST") or cls.host,
-            port=_count(env, "CHORUS_HTTP_PORT", cls.port),
+            port=port,
+            public_url=_public_url(env.get("CHORUS_PUBLIC_URL") or f"http://127.0.0.1:{port}"),
             ws_url=env.get("CHORUS_WS_URL") or cls.ws_url,
             origins=frozenset(filter(None, (name.strip() for name in env.get("CHORUS_ORIGINS", "").split(",")))),
             routes=routes or cls.routes,
@@ -61,6 +67,13 @@ class RestSettings:
             shared_reads_per_minute=_count(env, "CHORUS_SHARED_READS_PER_MINUTE", cls.shared_reads_per_minute),
             failed_sign_ins_per_minute=_count(env, "CHORUS_FAILED_SIGN_INS_PER_MINUTE", cls.failed_sign_ins_per_minute),
         )
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise BadSetting(f"CHORUS_PUBLIC_URL is {text!r}: give the page's address, such as https://chorus.example.org")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _count(env: Mapping[str, str], name: str, default: int) -> int:

@@ -222,6 +222,15 @@ class Heart(RuleBasedStateMachine):
         self._put(command, an_id(f"restore {len(self.sent)}"))
         self._stir(then)
 
+    @rule(here=conversations, who=people, sure=st.booleans(), then=then)
+    def is_long_gone(self, here: str, who: str, sure: bool, then: int) -> None:
+        """Deleted, everybody has heard of it, and its time runs out while they do whatever they do."""
+        if sure:
+            self.delete(here, who, sure, then)
+            self._run()
+            self._wait(1.1 * DELETED_KEPT_S)
+            self._stir(then)
+
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         """A command is delivered twice: its sender had not heard that it was stored."""

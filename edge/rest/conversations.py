@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from msgspec import UNSET, UnsetType
+from pydantic import ConfigDict
 
 from edge import pins
 from edge.commands import Changed
@@ -39,6 +40,16 @@ class NewConversation(Body):
 
 class ConversationChange(Body):
     """What is absent stays as it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["title"]},
+                {"required": ["archived"], "properties": {"archived": {"type": "boolean"}}},
+                {"required": ["agent_id"]},
+            ]
+        }
+    )
 
     title: Title | None = None
     archived: bool | None = None

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from edge.errors import invalid
 from edge.rest import answers
-from edge.rest.fields import Body, Id, IdInPath, Limit, Text
+from edge.rest.fields import Body, Id, IdInPath, Limit, Said, Text
 from edge.rest.openapi import refusals
 from edge.rest.services import Caller, ServicesOf
 from infra import history
-from schemas.frames import ErrorCode
+from schemas.frames import MAX_CONTENT_CHARACTERS, ErrorCode
 
 router = APIRouter(
     prefix="/v1/conversations/{conversation_id}/messages",
@@ -34,7 +34,7 @@ class NewMessage(Body):
     """
 
     client_message_id: Id
-    content: Text
+    content: Annotated[Text, Said(minLength=1, maxLength=MAX_CONTENT_CHARACTERS)]
     agent_id: Id | None = None
     when_busy: Literal["enqueue", "reject", "interrupt", "rollback"] = "enqueue"
     edits: Annotated[Id | None, Field(description="The caller's own message that this one is to stand beside.")] = None

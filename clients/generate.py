@@ -1,0 +1,210 @@
+"""Write what is generated from REST: `python -m clients.generate`.
+
+- `docs/openapi.json`: the OpenAPI document, as `/v1/openapi.json` answers it.
+- `clients/python/chorus_client/api.py`: its types, and a method for each operation, for Python.
+
+The types for the page are made of the same document: `npm run api` in `edge/web`.
+"""
+
+import json
+import keyword
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from edge.api import ROUTERS
+from edge.rest.openapi import document
+from infra.version import VERSION
+
+ROOT: Final = Path(__file__).parent.parent
+OPENAPI: Final = Path("docs/openapi.json")
+PYTHON: Final = Path("clients/python/chorus_client/api.py")
+
+Node = dict[str, Any]
+
+_SCALARS: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+_METHODS: Final = ("get", "post", "put", "patch", "delete")
+_HEAD: Final = '''\
+"""Chorus' REST API: its types, and a method for each operation.
+
+Written by `python -m clients.generate` from the OpenAPI document; not by hand.
+"""
+# ruff: noqa: E501
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from chorus_client.calling import Caller
+'''
+
+
+def generated() -> dict[Path, str]:
+    """The files that must stand in the repository, with their text."""
+    app = FastAPI()
+    for router in ROUTERS.values():
+        app.include_router(router)
+    made = document(app, VERSION)
+    return {OPENAPI: json.dumps(made, indent=1, ensure_ascii=False) + "\n", PYTHON: python(made)}
+
+
+# -- Python --
+
+
+def python(openapi: Node) -> str:
+    """The whole module."""
+    schemas: Node = openapi["components"]["schemas"]
+    parts = [_HEAD]
+    parts += [_struct(_name(name), schema) for name, schema in sorted(schemas.items()) if "properties" in schema]
+    parts += [f"{_name(name)} = {_type(s)}" for name, s in sorted(schemas.items()) if "properties" not in s]
+    methods = [
+        _method(verb, path, operation)
+        for path, operations in openapi["paths"].items()
+        for verb, operation in operations.items()
+        if verb in _METHODS
+    ]
+    parts.append(
+        'class Api(Caller):\n    """A method for each operation; every one raises `Problem` where it is refused."""'
+    )
+    text = "\n\n\n".join(parts) + "\n\n" + "\n\n".join(methods) + "\n"
+    formatter = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "120", "-"]
+    return subprocess.run(formatter, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def _name(schema: str) -> str:
+    """`Page_Hit_` → `PageHit`."""
+    return "".join(part[:1].upper() + part[1:] for part in schema.split("_"))
+
+
+def _struct(name: str, schema: Node) -> str:
+    required = set(schema.get("required", ()))
+    lines = []
+    for field, of in schema["properties"].items():
+        python_name = f"{field}_" if keyword.iskeyword(field) else field
+        renamed = f'field(name="{field}")' if python_name != field else ""
+        if field in required:
+            default = f" = {renamed}" if renamed else ""
+            lines.append(f"    {python_name}: {_type(of)}{default}")
+        else:
+            default = f'field(name="{field}", default=UNSET)' if renamed else "UNSET"
+            lines.append(f"    {python_name}: {_type(of)} | UnsetType = {default}")
+    about = schema.get("description", "").strip()
+    doc = [f'    """{_indented(about, 4)}"""', ""] if about else []
+    return "\n".join([f"class {name}(Struct, kw_only=True):", *doc, *(lines or ["    pass"])])
+
+
+def _type(schema: Node) -> str:
+    if ref := schema.get("$ref"):
+        return _quoted(_name(ref.rpartition("/")[2]))
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        # Structs without tags cannot be told apart: those stay plain values.
+        kinds = list(dict.fromkeys(_type(choice) for choice in choices))
+        return "Any" if sum(kind.startswith('"') for kind in kinds) > 1 else _union(kinds)
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return _union([_SCALARS.get(one, "Any") for one in kind])
+    if kind == "array":
+        return f"list[{_type(schema.get('items', {}))}]"
+    if kind == "object":
+        return "dict[str, Any]"
+    if kind == "string" and schema.get("format") == "date-time":
+        return "datetime"
+    return _SCALARS.get(kind or "", "Any")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _union(kinds: list[str]) -> str:
+    if "Any" in kinds:
+        return "Any"
+    quoted = any(kind.startswith('"') for kind in kinds)
+    joined = " | ".join(kind.strip('"') for kind in kinds)
+    return _quoted(joined) if quoted else joined
+
+
+def method_name(verb: str, path: str) -> str:
+    """`GET /v1/projects/{project_id}/agents` → `get_project_agents`."""
+    steps = path.removeprefix("/v1/").split("/")
+    named = []
+    for step, following in zip(steps, [*steps[1:], ""], strict=True):
+        if not step.startswith("{"):
+            named.append(step.removesuffix("s") if following.startswith("{") else step)
+    return "_".join([verb, *named]).replace("-", "_").replace(".", "_")
+
+
+def _method(verb: str, path: str, operation: Node) -> str:
+    parameters = operation.get("parameters", [])
+    in_path = [p["name"] for p in parameters if p["in"] == "path"]
+    query = [p for p in parameters if p["in"] == "query"]
+    media_types = operation.get("requestBody", {}).get("content", {})
+    body = media_types.get("application/json", {}).get("schema")
+    arguments = [f"{name}: str" for name in in_path]
+    if body is not None:
+        arguments.append(f"body: {_type(body)}".replace('"', ""))
+    named = sorted(query, key=lambda p: not p.get("required", False))
+    if named:
+        arguments.append("*")
+        arguments += [
+            f"{p['name']}: {_type(p['schema'])}"
+            if p.get("required")
+            else f"{p['name']}: {_union([_type(p['schema']), 'None'])} = None"
+            for p in named
+        ]
+    answers = _answers(operation)
+    returned = _union(list(dict.fromkeys(answers.values()))).strip('"')
+    address = re.sub(r"\{(\w+)\}", r"{self.quoted(\1)}", path)
+    call = [
+        f'"{verb.upper()}"',
+        f'f"{address}"' if in_path else f'"{address}"',
+        "{" + ", ".join(f"{status}: {kind.strip(chr(34))}" for status, kind in answers.items()) + "}",
+    ]
+    if body is not None:
+        call.append("body=body")
+    if query:
+        call.append("query={" + ", ".join(f'"{p["name"]}": {p["name"]}' for p in named) + "}")
+    signature = ", ".join(["self", *arguments])
+    about = operation.get("description") or operation.get("summary", "")
+    return (
+        f"    async def {method_name(verb, path)}({signature}) -> {returned}:\n"
+        f'        """{_indented(about.strip(), 8)}"""\n'
+        f"        answer: {returned} = await self.call({', '.join(call)})\n"
+        "        return answer"
+    )
+
+
+def _answers(operation: Node) -> dict[str, str]:
+    """The type of each good answer, by its status."""
+    kinds = {}
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            content: Node = response.get("content", {})
+            if "application/json" in content:
+                kinds[status] = _type(content["application/json"]["schema"])
+            else:
+                kinds[status] = "bytes" if content else "None"
+    return kinds or {"302": "None"}
+
+
+def _indented(text: str, spaces: int) -> str:
+    text = text.replace("\\", "\\\\")
+    return ("\n" + " " * spaces).join(text.split("\n")).replace("\n" + " " * spaces + "\n", "\n\n")
+
+
+def main() -> None:
+    for path, text in generated().items():
+        target = ROOT / path
+        if not target.exists() or target.read_text() != text:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+            sys.stdout.write(f"{path}\n")
+
+
+if __name__ == "__main__":
+    main()

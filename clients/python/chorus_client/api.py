@@ -1,0 +1,967 @@
+"""Chorus' REST API: its types, and a method for each operation.
+
+Written by `python -m clients.generate` from the OpenAPI document; not by hand.
+"""
+# ruff: noqa: E501
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from chorus_client.calling import Caller
+
+
+class Acceptance(Struct, kw_only=True):
+    token: str
+
+
+class Agent(Struct, kw_only=True):
+    """`version` counts the changes of `config`, in which no secret is ever shown: `has_secret` says whether it has one."""
+
+    id: str
+    project_id: str
+    name: str
+    version: int
+    config: dict[str, Any]
+    created_at: datetime
+
+
+class AgentChange(Struct, kw_only=True):
+    """What is absent stays as it is. A `config` is the whole of it, and makes a new version."""
+
+    name: str | None | UnsetType = UNSET
+    config: Any | UnsetType = UNSET
+
+
+class AgentVersion(Struct, kw_only=True):
+    """How the agent was from `created_at` on, until the next version."""
+
+    version: int
+    config: dict[str, Any]
+    created_at: datetime
+
+
+class AnswerAgain(Struct, kw_only=True):
+    client_request_id: str
+
+
+class Config(Struct, kw_only=True):
+    ws_url: str
+    version: str
+    oauth_providers: list[str]
+    limits: "Limits"
+
+
+class Conversation(Struct, kw_only=True):
+    """`pinned` is the caller's own. One that is deleted waits in the bin since `deleted_at`."""
+
+    id: str
+    project_id: str
+    title: str | None
+    archived: bool
+    deleted: bool
+    agent_id: str | None
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
+
+
+class ConversationChange(Struct, kw_only=True):
+    """What is absent stays as it is."""
+
+    title: str | None | UnsetType = UNSET
+    archived: bool | None | UnsetType = UNSET
+    agent_id: str | None | UnsetType = UNSET
+
+
+class ConversationNamed(Struct, kw_only=True):
+    """It is safe, and readable in a moment."""
+
+    id: str
+
+
+class Delta(Struct, kw_only=True):
+    """Deltas `from_seq` … `seq`, their texts joined."""
+
+    from_seq: int
+    seq: int
+    text: str
+
+
+class Entry(Struct, kw_only=True):
+    """`event` is a name of OWASP's logging vocabulary, `result` is `success` or `failure`.
+
+    `actor_id` did it, to `user_id` where that is somebody else; `address` is where the request came from, null where
+    that person has been erased."""
+
+    id: str
+    at: datetime
+    event: str
+    result: str
+    actor_id: str | None
+    user_id: str | None
+    address: str | None
+    request_id: str | None
+    what: dict[str, Any]
+
+
+class Erasure(Struct, kw_only=True):
+    """`done_at` is null until the last copy has been looked at."""
+
+    id: str
+    asked_at: datetime
+    done_at: datetime | None
+
+
+class Farewell(Struct, kw_only=True):
+    """`confirm` is the e-mail address of the account: nobody deletes it by mistake."""
+
+    confirm: str
+
+
+class FieldError(Struct, kw_only=True):
+    field: str
+    message: str
+
+
+class Hit(Struct, kw_only=True):
+    """A message; without `message_id` it is the conversation's title that matches.
+
+    `cursor` is the message's place in its conversation, as in a list of messages. `rank` compares hits of one query."""
+
+    conversation_id: str
+    conversation_title: str | None
+    project_id: str
+    archived: bool
+    message_id: str | None
+    role: str | None
+    author_id: str | None
+    created_at: datetime
+    cursor: str | None
+    snippet: list["Segment"]
+    rank: float
+
+
+class Invited(Struct, kw_only=True):
+    """Somebody who was asked to join by mail, and has not yet."""
+
+    status: str | UnsetType = UNSET
+    invitation_id: str
+    email: str
+    role: str
+    invited_by: str | None
+    created_at: datetime
+    expires_at: datetime
+
+
+class KeptThing(Struct, kw_only=True):
+    what: str
+    why: str
+
+
+class Limits(Struct, kw_only=True):
+    max_content_characters: int
+    max_title_characters: int
+    max_frame_bytes: int
+    max_body_bytes: int
+    max_page: int
+
+
+class Member(Struct, kw_only=True):
+    status: str | UnsetType = UNSET
+    user_id: str
+    email: str
+    display_name: str
+    role: str
+    created_at: datetime
+
+
+class Message(Struct, kw_only=True):
+    """`deleted`: its text is gone with its owner's key."""
+
+    cursor: str
+    id: str
+    role: str
+    author_id: str | None
+    agent_id: str | None
+    content: str
+    run_id: str | None
+    parent_message_id: str | None
+    created_at: datetime
+    finish_reason: str | None
+    usage: "Usage | None"
+    deleted: bool
+    client_message_id: str | None
+
+
+class MessageSent(Struct, kw_only=True):
+    """`run_id` is null where no agent answers. With `cursor` the message can be read at once."""
+
+    message_id: str
+    run_id: str | None
+    cursor: str | None | UnsetType = UNSET
+
+
+class Messages(Struct, kw_only=True):
+    """`top` is the newest position of the conversation; `epoch` the first half of every cursor in it."""
+
+    data: list["Message"]
+    epoch: str
+    top: int
+
+
+class NewAgent(Struct, kw_only=True):
+    name: str
+    config: Any
+
+
+class NewConversation(Struct, kw_only=True):
+    """The same `id` again starts nothing new. Without `agent_id` the project's default agent answers; with null nobody
+    does."""
+
+    id: str | None | UnsetType = UNSET
+    title: str | None | UnsetType = UNSET
+    agent_id: str | None | UnsetType = UNSET
+
+
+class NewMember(Struct, kw_only=True):
+    email: str
+    role: "Role"
+
+
+class NewMessage(Struct, kw_only=True):
+    """The same `client_message_id` again gives the same answer and has no other effect.
+
+    Without `agent_id` the conversation's agent answers; with null nobody does."""
+
+    client_message_id: str
+    content: str
+    agent_id: str | None | UnsetType = UNSET
+    when_busy: str | UnsetType = UNSET
+    edits: str | None | UnsetType = UNSET
+
+
+class NewOwner(Struct, kw_only=True):
+    user_id: str
+
+
+class NewShare(Struct, kw_only=True):
+    """`token`, and with it `url` (an address of the page), are shown this once."""
+
+    id: str
+    created_by: str
+    created_at: datetime
+    token: str
+    url: str
+
+
+class OpenAIConfig(Struct, kw_only=True):
+    """An OpenAI-compatible server.
+
+    Without `url` and `model` the platform's own answers. `secret` is sent to the server as a bearer token, and never
+    shown: null takes it away; absent it stays, as long as `url` does."""
+
+    kind: str
+    url: str | None | UnsetType = UNSET
+    model: str | None | UnsetType = UNSET
+    system_prompt: str | UnsetType = UNSET
+    params: "Params" | UnsetType = UNSET
+    context_messages: int | UnsetType = UNSET
+    context_tokens: int | UnsetType = UNSET
+    timeouts: "Timeouts" | UnsetType = UNSET
+    secret: str | None | UnsetType = UNSET
+
+
+class PageAgentVersion(Struct, kw_only=True):
+    data: list["AgentVersion"]
+    next_cursor: str | None
+
+
+class PageAgent(Struct, kw_only=True):
+    data: list["Agent"]
+    next_cursor: str | None
+
+
+class PageConversation(Struct, kw_only=True):
+    data: list["Conversation"]
+    next_cursor: str | None
+
+
+class PageEntry(Struct, kw_only=True):
+    data: list["Entry"]
+    next_cursor: str | None
+
+
+class PageHit(Struct, kw_only=True):
+    data: list["Hit"]
+    next_cursor: str | None
+
+
+class PageInvited(Struct, kw_only=True):
+    data: list["Invited"]
+    next_cursor: str | None
+
+
+class PageMember(Struct, kw_only=True):
+    data: list["Member"]
+    next_cursor: str | None
+
+
+class PageProject(Struct, kw_only=True):
+    data: list["Project"]
+    next_cursor: str | None
+
+
+class Params(Struct, kw_only=True):
+    """The model's own; what is absent is left to the model."""
+
+    temperature: float | None | UnsetType = UNSET
+    top_p: float | None | UnsetType = UNSET
+    top_k: int | None | UnsetType = UNSET
+    min_p: float | None | UnsetType = UNSET
+    max_tokens: int | None | UnsetType = UNSET
+    max_completion_tokens: int | None | UnsetType = UNSET
+    presence_penalty: float | None | UnsetType = UNSET
+    frequency_penalty: float | None | UnsetType = UNSET
+    repetition_penalty: float | None | UnsetType = UNSET
+    reasoning_effort: str | None | UnsetType = UNSET
+    seed: int | None | UnsetType = UNSET
+    stop: list[str] | None | UnsetType = UNSET
+
+
+class Problem(Struct, kw_only=True):
+    """RFC 9457. `code` is from one table, for REST and the WebSocket alike."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list["FieldError"] | None | UnsetType = UNSET
+
+
+class ProfileChange(Struct, kw_only=True):
+    display_name: str | None | UnsetType = UNSET
+
+
+class Project(Struct, kw_only=True):
+    """`role` is the caller's own. One that is deleted waits to be restored since `deleted_at`."""
+
+    id: str
+    name: str
+    role: str
+    default_agent_id: str | None
+    created_at: datetime
+    deleted_at: datetime | None | UnsetType = UNSET
+
+
+class ProjectChange(Struct, kw_only=True):
+    name: str | None | UnsetType = UNSET
+    default_agent_id: str | None | UnsetType = UNSET
+
+
+class ProjectNamed(Struct, kw_only=True):
+    name: str
+
+
+class Receipt(Struct, kw_only=True):
+    """What was done, and what stays and why. `id` asks for `/v1/erasures/{id}`, which says when all of it is done."""
+
+    id: str
+    user_id: str
+    at: datetime
+    done: list[str]
+    kept: list["KeptThing"]
+
+
+class Refresh(Struct, kw_only=True):
+    refresh_token: str
+
+
+class RoleChange(Struct, kw_only=True):
+    role: "Role"
+
+
+class Run(Struct, kw_only=True):
+    """`message_id` is the answer's, `question_id` what it answers; `attempt` counts the calls of the agent."""
+
+    run_id: str
+    conversation_id: str
+    message_id: str
+    question_id: str
+    agent_id: str
+    status: str
+    attempt: int
+    last_seq: int
+    finish_reason: str | None
+    usage: "Usage | None"
+    error: "RunError | None"
+    queued_at: datetime
+    requested_at: datetime | None
+    ended_at: datetime | None
+
+
+class RunError(Struct, kw_only=True):
+    code: str
+    message: str
+
+
+class RunEvents(Struct, kw_only=True):
+    """The deltas of the newest attempt. Where the first `from_seq` is 1, what came before it is to be forgotten."""
+
+    run_id: str
+    status: str
+    attempt: int
+    data: list["Delta"]
+
+
+class RunNamed(Struct, kw_only=True):
+    run_id: str
+
+
+class RunStatus(Struct, kw_only=True):
+    status: str
+
+
+class ScriptedConfig(Struct, kw_only=True):
+    """Says what the message directs, for trials and demonstrations: `tokens` words, one every `delay_ms`."""
+
+    kind: str
+    tokens: int | UnsetType = UNSET
+    delay_ms: int | UnsetType = UNSET
+    context_messages: int | UnsetType = UNSET
+
+
+class Segment(Struct, kw_only=True):
+    """`match`: this is what was looked for. Segments are plain text, never markup; joined they are an excerpt."""
+
+    text: str
+    match: bool
+
+
+class Share(Struct, kw_only=True):
+    """`created_by` shared what had been said by `created_at`."""
+
+    id: str
+    created_by: str
+    created_at: datetime
+
+
+class SharedConversation(Struct, kw_only=True):
+    """What was said up to `shared_at`, oldest first. `title` is null where it has changed since."""
+
+    title: str | None
+    shared_at: datetime
+    messages: list["SharedMessage"]
+    next_cursor: str | None
+
+
+class SharedMessage(Struct, kw_only=True):
+    """`author` is a name, of a person or an agent; `deleted` where there is none any more."""
+
+    role: str
+    author: str
+    content: str
+    deleted: bool
+    created_at: datetime
+
+
+class Shares(Struct, kw_only=True):
+    data: list["Share"]
+
+
+class SignIn(Struct, kw_only=True):
+    email: str
+    password: str
+
+
+class SignOut(Struct, kw_only=True):
+    """`everywhere` ends all sign-ins of the caller, who is then named by an access token."""
+
+    refresh_token: str | None | UnsetType = UNSET
+    everywhere: bool | UnsetType = UNSET
+
+
+class SignUp(Struct, kw_only=True):
+    email: str
+    password: str
+    display_name: str
+
+
+class SignedIn(Struct, kw_only=True):
+    """`expires_in` is how many seconds the access token is good for."""
+
+    user: "User"
+    access_token: str
+    refresh_token: str
+    token_type: str | UnsetType = UNSET
+    expires_in: int
+
+
+class Timeouts(Struct, kw_only=True):
+    """Seconds; what is absent is as for every agent."""
+
+    connect_s: float | None | UnsetType = UNSET
+    first_token_s: float | None | UnsetType = UNSET
+    between_tokens_s: float | None | UnsetType = UNSET
+    whole_s: float | None | UnsetType = UNSET
+    retry_s: float | None | UnsetType = UNSET
+    usage_s: float | None | UnsetType = UNSET
+
+
+class Usage(Struct, kw_only=True):
+    """`source` is `provider`, or `estimated` where the agent said nothing."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    from_cache: bool
+    source: str
+    cost_micros: int
+    currency: str
+
+
+class User(Struct, kw_only=True):
+    id: str
+    email: str
+    display_name: str
+    created_at: datetime
+
+
+Role = str
+
+
+class Api(Caller):
+    """A method for each operation; every one raises `Problem` where it is refused."""
+
+    async def post_auth_register(self, body: SignUp) -> SignedIn:
+        """A new person, with a first project and its agents.
+
+        Nothing is mailed yet, so a taken address has to be told. That it takes as long as a free one, and that one address
+        may only try so often, is what keeps a list of addresses from being tried out."""
+        answer: SignedIn = await self.call("POST", "/v1/auth/register", {201: SignedIn}, body=body)
+        return answer
+
+    async def post_auth_login(self, body: SignIn) -> SignedIn:
+        """Unknown people and wrong passwords get the same answer after the same time."""
+        answer: SignedIn = await self.call("POST", "/v1/auth/login", {200: SignedIn}, body=body)
+        return answer
+
+    async def post_auth_refresh(self, body: Refresh) -> SignedIn:
+        """The next tokens; the refresh token that was given is spent."""
+        answer: SignedIn = await self.call("POST", "/v1/auth/refresh", {200: SignedIn}, body=body)
+        return answer
+
+    async def post_auth_logout(self, body: SignOut) -> None:
+        """Ends the sign-in that the refresh token belongs to, or all of the caller's.
+
+        A refresh token that is unknown or spent is no error: the sign-in is over either way. Access tokens that were
+        given out before work until they expire."""
+        answer: None = await self.call("POST", "/v1/auth/logout", {204: None}, body=body)
+        return answer
+
+    async def get_users_me(self) -> User:
+        """Me"""
+        answer: User = await self.call("GET", "/v1/users/me", {200: User})
+        return answer
+
+    async def delete_users_me(self, body: Farewell) -> Receipt:
+        """Delete the account and everything of it, for good. There is no way back.
+
+        Refused with 409 while a project with other members has no other owner: hand it over or delete it first."""
+        answer: Receipt = await self.call("DELETE", "/v1/users/me", {200: Receipt}, body=body)
+        return answer
+
+    async def patch_users_me(self, body: ProfileChange) -> User:
+        """What is absent stays as it is."""
+        answer: User = await self.call("PATCH", "/v1/users/me", {200: User}, body=body)
+        return answer
+
+    async def get_users_me_export(self) -> bytes:
+        """Everything of mine: profile, memberships, conversations, messages and their answers, sign-ins, what the audit log
+        says of me. A zip that ends early is not whole, and says so when it is opened."""
+        answer: bytes = await self.call("GET", "/v1/users/me/export", {200: bytes})
+        return answer
+
+    async def get_erasure(self, receipt_id: str) -> Erasure:
+        """How far a deletion is. Whoever has the receipt may ask: nobody is left who could sign in."""
+        answer: Erasure = await self.call("GET", f"/v1/erasures/{self.quoted(receipt_id)}", {200: Erasure})
+        return answer
+
+    async def get_project_members(
+        self, project_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageMember:
+        """Who is in the project, in the order in which they came."""
+        answer: PageMember = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/members",
+            {200: PageMember},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def post_project_members(self, project_id: str, body: NewMember) -> Any:
+        """Somebody with an account is a member at once (`status` is `active`); anybody else is invited by mail."""
+        answer: Any = await self.call("POST", f"/v1/projects/{self.quoted(project_id)}/members", {201: Any}, body=body)
+        return answer
+
+    async def patch_project_member(self, project_id: str, user_id: str, body: RoleChange) -> Member:
+        """Owners are made and unmade by owners, the last one by nobody."""
+        answer: Member = await self.call(
+            "PATCH", f"/v1/projects/{self.quoted(project_id)}/members/{self.quoted(user_id)}", {200: Member}, body=body
+        )
+        return answer
+
+    async def delete_project_member(self, project_id: str, user_id: str) -> None:
+        """Send somebody away or, oneself, leave. What they said stays; what they watch ends within a second."""
+        answer: None = await self.call(
+            "DELETE", f"/v1/projects/{self.quoted(project_id)}/members/{self.quoted(user_id)}", {204: None}
+        )
+        return answer
+
+    async def post_project_transfer(self, project_id: str, body: NewOwner) -> Member:
+        """Hand the project over to another member, who is its owner then; the caller becomes an admin."""
+        answer: Member = await self.call(
+            "POST", f"/v1/projects/{self.quoted(project_id)}/transfer", {200: Member}, body=body
+        )
+        return answer
+
+    async def get_project_invitations(
+        self, project_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageInvited:
+        """Those that are open, oldest first; for those who may invite."""
+        answer: PageInvited = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/invitations",
+            {200: PageInvited},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def delete_project_invitation(self, project_id: str, invitation_id: str) -> None:
+        """The link that was mailed works no longer."""
+        answer: None = await self.call(
+            "DELETE", f"/v1/projects/{self.quoted(project_id)}/invitations/{self.quoted(invitation_id)}", {204: None}
+        )
+        return answer
+
+    async def post_invitations_accept(self, body: Acceptance) -> Project:
+        """Join the project that one was invited to; the link works once.
+
+        It proves who got the mail, not which address they signed up with: people have several. Who is a member already
+        stays what they are."""
+        answer: Project = await self.call("POST", "/v1/invitations/accept", {200: Project}, body=body)
+        return answer
+
+    async def get_projects(
+        self, *, deleted: bool | None = None, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageProject:
+        """The projects that the caller is a member of, oldest first."""
+        answer: PageProject = await self.call(
+            "GET", "/v1/projects", {200: PageProject}, query={"deleted": deleted, "limit": limit, "cursor": cursor}
+        )
+        return answer
+
+    async def post_projects(self, body: ProjectNamed) -> Project:
+        """Create Project"""
+        answer: Project = await self.call("POST", "/v1/projects", {201: Project}, body=body)
+        return answer
+
+    async def get_project(self, project_id: str) -> Project:
+        """Project"""
+        answer: Project = await self.call("GET", f"/v1/projects/{self.quoted(project_id)}", {200: Project})
+        return answer
+
+    async def patch_project(self, project_id: str, body: ProjectChange) -> Project:
+        """Owners and admins may. What is absent stays as it is; `default_agent_id` null lets nobody answer."""
+        answer: Project = await self.call("PATCH", f"/v1/projects/{self.quoted(project_id)}", {200: Project}, body=body)
+        return answer
+
+    async def delete_project(self, project_id: str, *, confirm: str | None | None = None) -> None:
+        """For everybody, with all that is in it; owners may. Its answers stop. For 30 days an owner can restore it."""
+        answer: None = await self.call(
+            "DELETE", f"/v1/projects/{self.quoted(project_id)}", {204: None}, query={"confirm": confirm}
+        )
+        return answer
+
+    async def post_project_restore(self, project_id: str) -> Project:
+        """Back as it was, with everybody who was in it. The answers that the deletion stopped stay stopped."""
+        answer: Project = await self.call("POST", f"/v1/projects/{self.quoted(project_id)}/restore", {200: Project})
+        return answer
+
+    async def get_conversation_export(self, conversation_id: str, *, format: str | None = None) -> dict[str, Any]:
+        """All of a conversation as it is now, every version of every message, as a file."""
+        answer: dict[str, Any] = await self.call(
+            "GET",
+            f"/v1/conversations/{self.quoted(conversation_id)}/export",
+            {200: dict[str, Any]},
+            query={"format": format},
+        )
+        return answer
+
+    async def post_conversation_shares(self, conversation_id: str) -> NewShare:
+        """Make a link by which anybody may read what has been said so far. What is said later is not shared by it."""
+        answer: NewShare = await self.call(
+            "POST", f"/v1/conversations/{self.quoted(conversation_id)}/shares", {201: NewShare}
+        )
+        return answer
+
+    async def get_conversation_shares(self, conversation_id: str) -> Shares:
+        """The links that are not revoked, oldest first; nobody is shown their tokens again."""
+        answer: Shares = await self.call(
+            "GET", f"/v1/conversations/{self.quoted(conversation_id)}/shares", {200: Shares}
+        )
+        return answer
+
+    async def delete_conversation_share(self, conversation_id: str, share_id: str) -> None:
+        """Take a link back, whoever made it: from now on it leads nowhere. Doing it again answers the same."""
+        answer: None = await self.call(
+            "DELETE", f"/v1/conversations/{self.quoted(conversation_id)}/shares/{self.quoted(share_id)}", {204: None}
+        )
+        return answer
+
+    async def get_shared(
+        self, token: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> SharedConversation:
+        """What a link shows, to whoever has it; no account is needed. One that was revoked was never there."""
+        answer: SharedConversation = await self.call(
+            "GET",
+            f"/v1/shared/{self.quoted(token)}",
+            {200: SharedConversation},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def get_project_conversations(
+        self,
+        project_id: str,
+        *,
+        archived: bool | None = None,
+        deleted: bool | None = None,
+        pinned: bool | None = None,
+        q: str | None | None = None,
+        limit: int | None = None,
+        cursor: str | None | None = None,
+    ) -> PageConversation:
+        """A project's conversations, newest activity first: those that are archived, those that are not, or the bin."""
+        answer: PageConversation = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/conversations",
+            {200: PageConversation},
+            query={
+                "archived": archived,
+                "deleted": deleted,
+                "pinned": pinned,
+                "q": q,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+        return answer
+
+    async def post_project_conversations(
+        self, project_id: str, body: NewConversation
+    ) -> Conversation | ConversationNamed:
+        """Create Conversation"""
+        answer: Conversation | ConversationNamed = await self.call(
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/conversations",
+            {201: Conversation, 202: ConversationNamed},
+            body=body,
+        )
+        return answer
+
+    async def get_conversation(self, conversation_id: str) -> Conversation:
+        """Conversation"""
+        answer: Conversation = await self.call(
+            "GET", f"/v1/conversations/{self.quoted(conversation_id)}", {200: Conversation}
+        )
+        return answer
+
+    async def patch_conversation(
+        self, conversation_id: str, body: ConversationChange
+    ) -> Conversation | ConversationNamed:
+        """Rename, archive, restore, or let another agent answer."""
+        answer: Conversation | ConversationNamed = await self.call(
+            "PATCH",
+            f"/v1/conversations/{self.quoted(conversation_id)}",
+            {200: Conversation, 202: ConversationNamed},
+            body=body,
+        )
+        return answer
+
+    async def delete_conversation(self, conversation_id: str) -> ConversationNamed | None:
+        """Into the bin, for everybody. For 30 days it can be restored; then nothing of it is kept."""
+        answer: ConversationNamed | None = await self.call(
+            "DELETE", f"/v1/conversations/{self.quoted(conversation_id)}", {202: ConversationNamed, 204: None}
+        )
+        return answer
+
+    async def post_conversation_restore(self, conversation_id: str) -> Conversation | ConversationNamed:
+        """Back from the bin. Doing it again answers the same."""
+        answer: Conversation | ConversationNamed = await self.call(
+            "POST",
+            f"/v1/conversations/{self.quoted(conversation_id)}/restore",
+            {200: Conversation, 202: ConversationNamed},
+        )
+        return answer
+
+    async def put_conversation_pin(self, conversation_id: str) -> None:
+        """For the caller alone."""
+        answer: None = await self.call("PUT", f"/v1/conversations/{self.quoted(conversation_id)}/pin", {204: None})
+        return answer
+
+    async def delete_conversation_pin(self, conversation_id: str) -> None:
+        """Unpin"""
+        answer: None = await self.call("DELETE", f"/v1/conversations/{self.quoted(conversation_id)}/pin", {204: None})
+        return answer
+
+    async def get_conversation_messages(
+        self,
+        conversation_id: str,
+        *,
+        after: str | None | None = None,
+        before: str | None | None = None,
+        limit: int | None = None,
+    ) -> Messages:
+        """Messages, oldest first: the first ones (`after` one), or with `before` alone the last ones before it."""
+        answer: Messages = await self.call(
+            "GET",
+            f"/v1/conversations/{self.quoted(conversation_id)}/messages",
+            {200: Messages},
+            query={"after": after, "before": before, "limit": limit},
+        )
+        return answer
+
+    async def post_conversation_messages(self, conversation_id: str, body: NewMessage) -> MessageSent:
+        """Say something; the same as `message.send` on the WebSocket."""
+        answer: MessageSent = await self.call(
+            "POST", f"/v1/conversations/{self.quoted(conversation_id)}/messages", {202: MessageSent}, body=body
+        )
+        return answer
+
+    async def post_conversation_message_regenerate(
+        self, conversation_id: str, message_id: str, body: AnswerAgain
+    ) -> RunNamed:
+        """Another answer to a question, beside those that it has; `message_id` is the question or one of its answers."""
+        answer: RunNamed = await self.call(
+            "POST",
+            f"/v1/conversations/{self.quoted(conversation_id)}/messages/{self.quoted(message_id)}/regenerate",
+            {202: RunNamed},
+            body=body,
+        )
+        return answer
+
+    async def get_conversation_run(self, conversation_id: str, run_id: str) -> Run:
+        """Run"""
+        answer: Run = await self.call(
+            "GET", f"/v1/conversations/{self.quoted(conversation_id)}/runs/{self.quoted(run_id)}", {200: Run}
+        )
+        return answer
+
+    async def post_conversation_run_cancel(self, conversation_id: str, run_id: str) -> RunStatus:
+        """Stop the answer; what was written of it stays. Doing it again answers the same."""
+        answer: RunStatus = await self.call(
+            "POST",
+            f"/v1/conversations/{self.quoted(conversation_id)}/runs/{self.quoted(run_id)}/cancel",
+            {202: RunStatus},
+        )
+        return answer
+
+    async def get_conversation_run_events(
+        self, conversation_id: str, run_id: str, *, after_seq: int | None = None
+    ) -> RunEvents:
+        """An answer's text, as far as it is written, after what the reader has."""
+        answer: RunEvents = await self.call(
+            "GET",
+            f"/v1/conversations/{self.quoted(conversation_id)}/runs/{self.quoted(run_id)}/events",
+            {200: RunEvents},
+            query={"after_seq": after_seq},
+        )
+        return answer
+
+    async def get_project_agents(
+        self, project_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageAgent:
+        """Oldest first."""
+        answer: PageAgent = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/agents",
+            {200: PageAgent},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def post_project_agents(self, project_id: str, body: NewAgent) -> Agent:
+        """Owners and admins may."""
+        answer: Agent = await self.call(
+            "POST", f"/v1/projects/{self.quoted(project_id)}/agents", {201: Agent}, body=body
+        )
+        return answer
+
+    async def get_agent(self, agent_id: str) -> Agent:
+        """Agent"""
+        answer: Agent = await self.call("GET", f"/v1/agents/{self.quoted(agent_id)}", {200: Agent})
+        return answer
+
+    async def patch_agent(self, agent_id: str, body: AgentChange) -> Agent:
+        """Owners and admins may. Answers that have begun go on as they were; a run says which version it used."""
+        answer: Agent = await self.call("PATCH", f"/v1/agents/{self.quoted(agent_id)}", {200: Agent}, body=body)
+        return answer
+
+    async def delete_agent(self, agent_id: str) -> None:
+        """Its secrets are destroyed. What it said stays; where it was to answer by default, nobody does any longer."""
+        answer: None = await self.call("DELETE", f"/v1/agents/{self.quoted(agent_id)}", {204: None})
+        return answer
+
+    async def get_agent_versions(
+        self, agent_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageAgentVersion:
+        """Newest first."""
+        answer: PageAgentVersion = await self.call(
+            "GET",
+            f"/v1/agents/{self.quoted(agent_id)}/versions",
+            {200: PageAgentVersion},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def get_search(
+        self,
+        *,
+        q: str,
+        project_id: str | None | None = None,
+        limit: int | None = None,
+        cursor: str | None | None = None,
+    ) -> PageHit:
+        """The best matches first, titles before messages; of words that are in hundreds of messages, the newest first.
+
+        A page may be short, even empty, and not be the last: `next_cursor` says whether it is. A project that is not the
+        caller's has no matches."""
+        answer: PageHit = await self.call(
+            "GET",
+            "/v1/search",
+            {200: PageHit},
+            query={"q": q, "project_id": project_id, "limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def get_project_audit(
+        self, project_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageEntry:
+        """What was done in the project and by whom, newest first. Owners and admins may read it; 400 days are kept."""
+        answer: PageEntry = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/audit",
+            {200: PageEntry},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def get_config(self) -> Config:
+        """Config"""
+        answer: Config = await self.call("GET", "/v1/config", {200: Config})
+        return answer

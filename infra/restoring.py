@@ -10,7 +10,7 @@ offset of the old topic then stands at the same offset of the new one, so where 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -279,18 +279,35 @@ async def load(
         if (old := manifest.topics[TOPIC].id) != plan.topic_id:
             for name in ("sink_offsets", "unfit_facts"):
                 await database.execute(f"UPDATE {name} SET topic_id = $2 WHERE topic_id = $1", old, plan.topic_id)  # noqa: S608  # one of two names
-        for statement in _FORGET:
+        for statement in _forget(there):
             await database.execute(statement, gone)
     await database.execute("ANALYZE")
     return [table.name for table in manifest.tables if table.name not in there]
 
 
-_FORGET = (
+def _forget(there: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Who was deleted after the backup stays deleted: the key, the opened texts, the account, what nobody else was in.
+
+    Args:
+        there: the tables with their columns. A backup of an older version knows only who began a conversation, not who
+            gave it its title, and has no audit log.
     """
+    yield """
     UPDATE data_keys SET wrapped = NULL, destroyed_at = coalesce(destroyed_at, now()) WHERE user_id = ANY($1::uuid[])
-    """,
-    "UPDATE messages SET content = '', content_deleted = true WHERE owner_id = ANY($1::uuid[])",
-    "UPDATE conversations SET title = NULL WHERE created_by = ANY($1::uuid[])",
-    "DELETE FROM users WHERE id = ANY($1::uuid[])",
-)
-"""Who was deleted after the backup stays deleted: the key, the opened texts, and the account."""
+    """
+    yield "UPDATE messages SET content = '', content_deleted = true WHERE owner_id = ANY($1::uuid[])"
+    if "title_by" in there["conversations"]:
+        yield "UPDATE conversations SET title = NULL, title_by = NULL WHERE title_by = ANY($1::uuid[])"
+    else:
+        yield "UPDATE conversations SET title = NULL WHERE created_by = ANY($1::uuid[])"
+    if "audit_log" in there:
+        yield """
+        UPDATE audit_log SET address = NULL
+        WHERE address IS NOT NULL AND (actor_id = ANY($1::uuid[]) OR (user_id = ANY($1::uuid[]) AND actor_id IS NULL))
+        """
+    yield """
+    DELETE FROM projects WHERE id IN (
+        SELECT project_id FROM project_members GROUP BY project_id HAVING bool_and(user_id = ANY($1::uuid[]))
+    )
+    """
+    yield "DELETE FROM users WHERE id = ANY($1::uuid[])"

@@ -172,8 +172,8 @@ WITH people (id, name) AS (
 u AS (INSERT INTO users (id, email, display_name) SELECT id, name, 'secret ' || name FROM people),
 k AS (INSERT INTO data_keys (user_id, wrapped) SELECT id, '\\x00' FROM people),
 c AS (
-    INSERT INTO conversations (id, project_id, created_by, title, position, created_at, updated_at)
-    SELECT id, id, id, 'secret', 1, now(), now() FROM people
+    INSERT INTO conversations (id, project_id, created_by, title, title_by, position, created_at, updated_at)
+    SELECT id, id, id, 'secret', id, 1, now(), now() FROM people
 )
 INSERT INTO messages (id, conversation_id, position, role, owner_id, content, created_at)
 SELECT id, id, 1, 'user', id, 'said by the ' || name, now() FROM people

@@ -65,31 +65,35 @@ async def test_it_finds_what_was_changed_and_nothing_else(project: Project, oper
     """Whatever was said in a project agrees, also where the tables are behind the log; each change of a row is named
     for what it is; what people wrote is shown nowhere."""
     await project.go_on(40)
+    purged = project.talk()
+    await project.publish(*purged.go_on(20), *purged.end())
+    project.talks.append(purged)
     await project.stored()
+    project.talks.remove(purged)
     await project.go_on(10)  # of which the tables know nothing yet
     clean = await operator.told("audit", "--project", project.id, "--run-limit", "999999999")
     assert (clean["clean"], clean["differences"]) == (True, [])
     assert clean["not_stored"] >= 50
-    assert clean["compared"]["conversation"] == 5
+    assert clean["compared"]["conversation"] == 6
     assert clean["compared"]["message"] > 5
     assert clean["compared"]["run"] > 5
 
     overdue = await operator.told("audit", "--project", project.id, "--run-limit", "1")
     opened = await project.pool.fetchval(
         "SELECT count(*) FROM runs JOIN conversations AS c ON c.id = conversation_id "
-        "WHERE project_id = $1 AND ended_at IS NULL AND requested_at IS NOT NULL AND status <> 'queued'",
+        "WHERE c.project_id = $1 AND ended_at IS NULL AND requested_at IS NOT NULL AND status <> 'queued'",
         project.id,
     )
     assert overdue["counts"].get("overdue", 0) == opened
 
     rows = await project.pool.fetch(
-        "SELECT m.id::text FROM messages AS m JOIN conversations AS c ON c.id = conversation_id WHERE project_id = $1",
+        "SELECT m.id::text FROM messages AS m JOIN conversations AS c ON c.id = conversation_id WHERE c.project_id = $1",
         project.id,
     )
     changed, lost, deleted, *_ = (row["id"] for row in rows)
     run, status = await project.pool.fetchrow(
         "SELECT r.id::text, status FROM runs AS r JOIN conversations AS c ON c.id = conversation_id "
-        "WHERE project_id = $1 LIMIT 1",
+        "WHERE c.project_id = $1 LIMIT 1",
         project.id,
     )
     await project.pool.execute("UPDATE runs SET status = 'odd' WHERE id = $1", run)

@@ -13,6 +13,7 @@ from agents.openai_http import OpenAIHTTP
 from agents.provider import Provider, ProviderError, TimeLimits, Trouble
 from agents.script import Manner
 from agents.scripted import Scripted
+from infra.secrets import Secrets, UnusableSecret
 from infra.settings import AgentSettings
 from schemas.events import AgentRef
 
@@ -27,6 +28,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
         context_tokens: how much of a conversation the model is shown, in tokens by our estimate. 6,000 leaves room for
             the answer in a window of 8,192, which the smallest models have.
         timeouts: where they differ from the defaults.
+        tokens, delay_ms: of a scripted one: how much it says where nothing else is asked, and how fast.
     """
 
     kind: str
@@ -36,6 +38,8 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     params: Mapping[str, Any] = {}
     context_tokens: int = 6_000
     timeouts: TimeLimits = TimeLimits()
+    tokens: int = Manner().tokens
+    delay_ms: int = Manner().delay_ms
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,28 @@ class Agent:
 
 
 class Catalog:
-    """Finds agents. A version never changes, so what was found once is kept for ever."""
+    """Finds agents. A version never changes, so what was found once is kept for ever.
+
+    Args:
+        http: for the platform's own agent, whose address an operator has set.
+        outside: for the addresses that people have given their agents.
+        secrets: opens what those agents are called with.
+    """
 
     def __init__(
-        self, pool: "asyncpg.Pool[asyncpg.Record]", http: aiohttp.ClientSession, platform: AgentSettings
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        http: aiohttp.ClientSession,
+        platform: AgentSettings,
+        *,
+        outside: aiohttp.ClientSession,
+        secrets: Secrets,
     ) -> None:
         self._pool = pool
         self._http = http
         self._platform = platform
+        self._outside = outside
+        self._secrets = secrets
         self._known: dict[tuple[str, int], Agent] = {}
 
     async def agent(self, ref: AgentRef) -> Agent:
@@ -66,36 +84,42 @@ class Catalog:
         """
         name = (ref.agent_id, ref.version)
         if (known := self._known.get(name)) is None:
-            config = await self._pool.fetchval(
-                "SELECT config FROM agent_versions WHERE agent_id = $1::uuid AND version = $2", *name
+            row = await self._pool.fetchrow(
+                "SELECT config, secret FROM agent_versions WHERE agent_id = $1::uuid AND version = $2", *name
             )
-            if config is None:
+            if row is None:
                 raise ProviderError(Trouble.NO_AGENT, f"agent {ref.agent_id} has no version {ref.version}")
-            known = self._known[name] = self._made(config)
+            known = self._known[name] = self._made(row["config"], self._opened(ref.agent_id, row["secret"]))
         return known
 
-    def _made(self, text: str) -> Agent:
+    def _opened(self, agent_id: str, box: bytes | None) -> str | None:
+        try:
+            return None if box is None else self._secrets.open(agent_id, box)
+        except UnusableSecret as error:
+            raise ProviderError(Trouble.NO_AGENT, "its secret does not open with this master key") from error
+
+    def _made(self, text: str, secret: str | None) -> Agent:
         try:
             config = msgspec.json.decode(text, type=AgentConfig)
         except msgspec.DecodeError as error:
             raise ProviderError(Trouble.NO_AGENT, f"unusable configuration: {error}") from error
         match config.kind:
             case "openai":
-                return Agent(config, self._openai(config))
+                return Agent(config, self._openai(config, secret))
             case "scripted":
-                return Agent(config, Scripted(Manner()))
+                return Agent(config, Scripted(Manner(tokens=config.tokens, delay_ms=config.delay_ms)))
             case kind:
                 raise ProviderError(Trouble.NO_AGENT, f"no agent of kind {kind} can be asked here")
 
-    def _openai(self, config: AgentConfig) -> OpenAIHTTP:
+    def _openai(self, config: AgentConfig, secret: str | None) -> OpenAIHTTP:
         ours = config.base_url is None
         try:
             return OpenAIHTTP(
-                self._http,
+                self._http if ours else self._outside,
                 config.base_url or self._platform.url,
                 config.model or self._platform.model,
                 # Our key is for our own server: a configuration must not be able to have it sent elsewhere.
-                api_key=self._platform.key if ours else None,
+                api_key=self._platform.key if ours else secret,
                 connect_s=config.timeouts.connect_s,
             )
         except ValueError as error:

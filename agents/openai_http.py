@@ -13,6 +13,7 @@ from yarl import URL
 from agents.openai_events import EventReader
 from agents.provider import Chunk, Prompt, ProviderError, Trouble
 from infra import effects
+from infra.addresses import NotPublic, PublicConnector
 
 _MAX_ERROR_BYTES: Final = 8_192
 
@@ -33,11 +34,16 @@ _error_body = msgspec.json.Decoder(_ErrorBody).decode
 _WORD = re.compile(r"[a-z][a-z_]{0,63}")
 
 
-def http_session() -> aiohttp.ClientSession:
-    """A session for all providers of a process: no limit of connections, no cookies, no time limit but the caller's."""
+def http_session(*, public_only: bool = False) -> aiohttp.ClientSession:
+    """A session for all providers of a process: no limit of connections, no cookies, no time limit but the caller's.
+
+    Args:
+        public_only: whether it connects to public addresses alone; for those that strangers give us.
+    """
     effects.check("calling an agent")
+    connector = PublicConnector if public_only else aiohttp.TCPConnector
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
+        connector=connector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
         read_bufsize=2**18,
@@ -102,6 +108,8 @@ class OpenAIHTTP:
                 timeout=self._timeout,
                 allow_redirects=False,
             )
+        except (NotPublic, aiohttp.InvalidURL) as error:
+            raise ProviderError(Trouble.NO_AGENT, "its address is not one that may be called") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ProviderError(Trouble.UNREACHABLE, type(error).__name__) from error
         except (aiohttp.ClientError, ConnectionError) as error:  # such as a closed connection of the pool

@@ -35,6 +35,7 @@ from infra.kafka import Publisher, epoch_of, topic_ids
 from infra.keyring import Keyring
 from infra.patience import patiently
 from infra.process import Process, run
+from infra.secrets import Secrets
 from infra.settings import (
     BadSetting,
     KafkaSettings,
@@ -118,6 +119,7 @@ async def serve(process: Process, routes: str | None) -> None:
         pool=pool,
         redis=cache,
         keyring=Keyring(pool, SealingSettings.from_env(env)),
+        secrets=Secrets(SealingSettings.from_env(env)),
         access=Access(pool),
         tokens=Tokens(tokens),
         refresh_secret=tokens.secret,

@@ -28,7 +28,7 @@ from infra.kafka import Publisher
 from infra.keyring import Keyring
 from infra.tracing import new_traceparent
 from schemas import events, ids
-from schemas.events import Decision
+from schemas.events import AgentRef, Decision
 from schemas.frames import MAX_CONTENT_CHARACTERS, MAX_TITLE_CHARACTERS, WHEN_BUSY, ErrorCode
 from schemas.roles import Action, may
 from schemas.sealing import DataKey
@@ -143,9 +143,7 @@ class Commands:
             if (before := await self._sent.ever(message_id)) is not None:
                 return _again(message_id, digest, before)
             raise Refused(ErrorCode.CONVERSATION_ARCHIVED)
-        agent = await self._access.agent(
-            conversation.project_id, conversation.agent_id if agent_id is UNSET else agent_id
-        )
+        agent = await self._answering(conversation, agent_id)
         waits = when_busy == "reject" or edits is not None
         command = events.SendMessage(
             conversation_id=conversation_id,
@@ -186,7 +184,7 @@ class Commands:
             Refused: also `conversation_archived`, and `invalid` where no agent answers here.
         """
         conversation = await self._writable(user_id, conversation_id)
-        agent = await self._access.agent(conversation.project_id, conversation.agent_id)
+        agent = await self._answering(conversation, UNSET)
         if agent is None:
             raise invalid(conversation_id="no agent answers in this conversation")
         run_id = ids.regenerated_run_id(message_id, client_request_id)
@@ -342,6 +340,17 @@ class Commands:
         conversation = await self._access.present_conversation(user_id, conversation_id)
         _writer(conversation.role)
         return conversation
+
+    async def _answering(self, conversation: ConversationAccess, agent_id: str | UnsetType | None) -> AgentRef | None:
+        """Who answers: the agent that was asked for, or the conversation's own."""
+        try:
+            return await self._access.agent(
+                conversation.project_id, conversation.agent_id if agent_id is UNSET else agent_id
+            )
+        except Refused as refused:
+            if agent_id is not UNSET or refused.code != ErrorCode.NOT_FOUND:
+                raise
+            raise invalid(agent_id="the agent of this conversation is gone: choose another one, or nobody") from None
 
     async def _key(self, user_id: str) -> DataKey:
         try:

@@ -24,6 +24,14 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
         raise BadSetting(f"{name} is {text!r}: give a whole number") from error
 
 
+def switched_on(env: Mapping[str, str], name: str) -> bool:
+    """A setting that is `1` or `0`, and off where it is not given. Raises `BadSetting` for anything else."""
+    text = env.get(name) or "0"
+    if text not in ("0", "1"):
+        raise BadSetting(f"{name} is {text!r}: give 1 for on or 0 for off")
+    return text == "1"
+
+
 def seconds(env: Mapping[str, str], name: str, default: float) -> float:
     """A setting of so many seconds. Raises `BadSetting` where it is no positive number."""
     text = env.get(name, "")
@@ -101,6 +109,9 @@ class AgentSettings:
     """The model's name there."""
     key: str | None = field(default=None, repr=False)
     """Bearer token for it, where it wants one."""
+    private_addresses: bool = False
+    """Whether people's own agents may have addresses inside (127.0.0.1, 10.0.0.0/8, …) and plain http. On one machine
+    that is where their models run; elsewhere it lets them call what only our servers can reach."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "AgentSettings":
@@ -108,6 +119,7 @@ class AgentSettings:
             url=env.get("CHORUS_AGENT_URL") or cls.url,
             model=env.get("CHORUS_AGENT_MODEL") or cls.model,
             key=env.get("CHORUS_AGENT_KEY") or None,
+            private_addresses=switched_on(env, "CHORUS_AGENT_PRIVATE_ADDRESSES"),
         )
 
 

@@ -58,7 +58,7 @@ class Member(Answer):
 
 
 class Agent(Answer):
-    """`version` counts the changes of `config`, in which no secret is ever shown."""
+    """`version` counts the changes of `config`, in which no secret is ever shown: `has_secret` says whether it has one."""
 
     id: str
     project_id: str

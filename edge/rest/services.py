@@ -22,6 +22,7 @@ from edge.tokens import Principal, Tokens
 from infra import history, live, redis
 from infra.keyring import Keyring
 from infra.postgres import AWAY
+from infra.secrets import Secrets
 from schemas.frames import ErrorCode
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Services:
     pool: "asyncpg.Pool[asyncpg.Record]"
     redis: Redis
     keyring: Keyring
+    secrets: Secrets
     access: Access
     tokens: Tokens
     refresh_secret: bytes

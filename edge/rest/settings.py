@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from infra.settings import BadSetting
+from infra.settings import AgentSettings, BadSetting
 
 ROUTES: Final = (
     "auth",
@@ -45,6 +45,8 @@ class RestSettings:
     """From one address, as many at once. A sign-in that succeeds does not count."""
     shared_reads_per_minute: int = 120
     """Pages of shared conversations for one address, as many at once: a reader scrolls, and nobody tries links."""
+    private_agents: bool = False
+    """Whether people's own agents may have addresses inside; `infra.settings.AgentSettings` says what that means."""
     web: Path = Path(__file__).parent.parent / "web" / "dist"
     """Folder of the built page; there is a clear answer where it is missing."""
 
@@ -62,6 +64,7 @@ class RestSettings:
             origins=frozenset(filter(None, (name.strip() for name in env.get("CHORUS_ORIGINS", "").split(",")))),
             routes=routes or cls.routes,
             trusted_proxies=env.get("CHORUS_TRUSTED_PROXIES", ""),
+            private_agents=AgentSettings.from_env(env).private_addresses,
             web=Path(env.get("CHORUS_WEB") or cls.web),
             sign_ups_per_minute=_count(env, "CHORUS_SIGN_UPS_PER_MINUTE", cls.sign_ups_per_minute),
             shared_reads_per_minute=_count(env, "CHORUS_SHARED_READS_PER_MINUTE", cls.shared_reads_per_minute),

@@ -106,6 +106,8 @@ class StackConfig:
             "CHORUS_ORIGINS": f"{self.url},http://localhost:{self.http_port}",
             "CHORUS_LOG_DIR": str(self.logs),
         }
+        # People's models run on this machine, too.
+        own["CHORUS_AGENT_PRIVATE_ADDRESSES"] = os.environ.get("CHORUS_AGENT_PRIVATE_ADDRESSES") or "1"
         # An orderly end of everything takes at most 20 s, so answers get less than the 15 s they have elsewhere.
         own["CHORUS_REPLIES_DRAIN_S"] = os.environ.get("CHORUS_REPLIES_DRAIN_S") or "9"
         # The caller's environment goes along (PATH, proxies, log level), but not what belongs to one process.

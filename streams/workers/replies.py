@@ -26,6 +26,7 @@ from infra.keyring import Keyring
 from infra.patience import patiently
 from infra.process import Process
 from infra.process import run as run_process
+from infra.secrets import Secrets
 from infra.settings import (
     AgentSettings,
     BadSetting,
@@ -308,13 +309,14 @@ def main(env: Mapping[str, str]) -> None:
             await postgres.connect(postgres_settings) as pool,
             our_redis.connect(redis_settings) as redis,
             http_session() as http,
+            http_session(public_only=not platform.private_addresses) as outside,
             publishing(kafka) as publisher,
             asyncio.TaskGroup() as calls,
         ):
             memories: dict[int, Memory] = {}
             teller = Teller(Deltas(redis))
             means = Means(
-                catalog=Catalog(pool, http, platform),
+                catalog=Catalog(pool, http, platform, outside=outside, secrets=Secrets(sealing)),
                 keyring=Keyring(pool, sealing),
                 teller=teller,
                 reports=Reports(publisher, memories),

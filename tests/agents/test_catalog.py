@@ -11,28 +11,31 @@ from agents.catalog import Catalog
 from agents.openai_http import OpenAIHTTP
 from agents.provider import ProviderError, Trouble
 from agents.scripted import Scripted
-from infra.settings import AgentSettings
+from infra.secrets import Secrets
+from infra.settings import AgentSettings, SealingSettings
 from schemas.events import AgentRef
 from schemas.ids import new_id
 
+SECRETS = Secrets(SealingSettings(bytes(range(32))))
 OURS = AgentSettings(url="http://ours:1/v1", model="our-model", key="sk-ours")
 
 
 class Table:
     """Stands in for `agent_versions`."""
 
-    def __init__(self, config: object) -> None:
+    def __init__(self, config: object, secret: bytes | None = None) -> None:
         self.config = None if config is None else msgspec.json.encode(config).decode()
+        self.secret = secret
         self.asked = 0
 
-    async def fetchval(self, query: str, agent_id: str, version: int) -> str | None:
+    async def fetchrow(self, query: str, agent_id: str, version: int) -> dict[str, Any] | None:
         self.asked += 1
-        return self.config
+        return None if self.config is None else {"config": self.config, "secret": self.secret}
 
 
 def catalog(http: aiohttp.ClientSession, table: Table) -> Catalog:
     pool: Any = table
-    return Catalog(pool, http, OURS)
+    return Catalog(pool, http, OURS, outside=http, secrets=SECRETS)
 
 
 REF = AgentRef(agent_id=new_id(), version=3)
@@ -80,3 +83,26 @@ async def test_what_cannot_be_used_is_no_agent(http: aiohttp.ClientSession, conf
         await catalog(http, Table(config)).agent(REF)
 
     assert caught.value.trouble == Trouble.NO_AGENT
+
+
+async def test_a_secret_is_sent_to_its_own_server_alone(http: aiohttp.ClientSession) -> None:
+    """The agent's own key goes with calls to its own address, and is never what the platform's agent gets."""
+    config, sealed = {"kind": "openai", "base_url": "https://x/v1"}, SECRETS.seal(REF.agent_id, "sk-theirs")
+    theirs = (await catalog(http, Table(config, sealed)).agent(REF)).provider
+    ours = (await catalog(http, Table({"kind": "openai"}, sealed)).agent(REF)).provider
+
+    assert isinstance(theirs, OpenAIHTTP)
+    assert isinstance(ours, OpenAIHTTP)
+    assert theirs._headers["Authorization"] == "Bearer sk-theirs"
+    assert ours._headers["Authorization"] == "Bearer sk-ours"
+
+
+async def test_a_secret_opens_for_its_agent_alone(http: aiohttp.ClientSession) -> None:
+    """A row that was copied to another agent, or altered, ends runs with a sentence."""
+    config = {"kind": "openai", "base_url": "https://x/v1"}
+    copied = SECRETS.seal(new_id(), "sk-theirs")
+    altered = SECRETS.seal(REF.agent_id, "sk-theirs")[:-1] + b"x"
+    for sealed in (copied, altered, b""):
+        with pytest.raises(ProviderError) as caught:
+            await catalog(http, Table(config, sealed)).agent(REF)
+        assert caught.value.trouble == Trouble.NO_AGENT

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge import audit
 from edge.problems import problem
+from edge.rest import deprecation
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
 
@@ -28,7 +29,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECRET_IN_PATH: Final = re.compile(r"(/shared/)[^/]+")
 """Whoever has the link to a shared conversation may read it, so it stands in no log."""
 _ASKED_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, Idempotency-Key, Last-Event-ID"
-_TOLD_HEADERS: Final = "X-Request-Id, Retry-After, Location"
+_TOLD_HEADERS: Final = "X-Request-Id, Retry-After, Location, Deprecation, Sunset, Link"
 
 _SECURITY: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -58,7 +59,7 @@ class Door:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
-        visit = _Visit(send, request_id, self._cors(headers))
+        visit = _Visit(scope, send, request_id, self._cors(headers))
         client = (scope.get("client") or (None,))[0]
         with structlog.contextvars.bound_contextvars(request_id=request_id), audit.coming_from(client, request_id):
             try:
@@ -111,7 +112,8 @@ def _to_log(path: str) -> str:
 class _Visit:
     """One request: the headers that its answer gets, and what is told of it afterwards."""
 
-    def __init__(self, send: Send, request_id: str, cors: dict[str, str]) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str, cors: dict[str, str]) -> None:
+        self._scope = scope
         self._send = send
         self._headers = {"X-Request-Id": request_id, "Vary": "Origin", **cors}
         self._began = time.perf_counter()
@@ -122,6 +124,7 @@ class _Visit:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers.update(self._headers)
+            headers.update(deprecation.headers(self._scope.get("route")))
             for name, value in _SECURITY.items():
                 headers.setdefault(name, value)
         await self._send(message)

@@ -2,8 +2,7 @@
 
 - `docs/openapi.json`: the OpenAPI document, as `/v1/openapi.json` answers it.
 - `clients/python/chorus_client/api.py`: its types, and a method for each operation, for Python.
-
-The types for the page are made of the same document: `npm run api` in `edge/web`.
+- `edge/web/src/net/described.ts`: its types, and what each operation takes and answers, for the page.
 """
 
 import json
@@ -22,6 +21,7 @@ from infra.version import VERSION
 
 ROOT: Final = Path(__file__).parent.parent
 OPENAPI: Final = Path("docs/openapi.json")
+TYPESCRIPT: Final = Path("edge/web/src/net/described.ts")
 PYTHON: Final = Path("clients/python/chorus_client/api.py")
 
 Node = dict[str, Any]
@@ -50,7 +50,8 @@ def generated() -> dict[Path, str]:
     for router in ROUTERS.values():
         app.include_router(router)
     made = document(app, VERSION)
-    return {OPENAPI: json.dumps(made, indent=1, ensure_ascii=False) + "\n", PYTHON: python(made)}
+    text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+    return {OPENAPI: text, PYTHON: python(made), TYPESCRIPT: typescript(made)}
 
 
 # -- Python --
@@ -195,6 +196,62 @@ def _answers(operation: Node) -> dict[str, str]:
 def _indented(text: str, spaces: int) -> str:
     text = text.replace("\\", "\\\\")
     return ("\n" + " " * spaces).join(text.split("\n")).replace("\n" + " " * spaces + "\n", "\n\n")
+
+
+# -- TypeScript --
+
+_TS_HEAD: Final = """\
+// Chorus' REST API: its types, and what each operation takes and answers.
+// Written by `python -m clients.generate` from the OpenAPI document; not by hand.
+"""
+_TS_SCALARS: Final = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
+
+
+def typescript(openapi: Node) -> str:
+    """The whole module: an interface for each schema, and `Operations` by `METHOD /path`."""
+    schemas: Node = openapi["components"]["schemas"]
+    parts = [_TS_HEAD]
+    for name, schema in sorted(schemas.items()):
+        if "properties" in schema:
+            required = set(schema.get("required", ()))
+            fields = [f"  {n}{'' if n in required else '?'}: {_ts(of)};" for n, of in schema["properties"].items()]
+            parts.append("\n".join([f"export interface {_name(name)} {{", *fields, "}"]) + "\n")
+        else:
+            parts.append(f"export type {_name(name)} = {_ts(schema)};\n")
+    lines = ["export interface Operations {"]
+    for path, operations in openapi["paths"].items():
+        for verb, operation in operations.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            answers = list(dict.fromkeys(_ts_answer(r) for s, r in operation["responses"].items() if s.startswith("2")))
+            lines.append(f'  "{verb.upper()} {path}": {{')
+            lines.append(f"    body: {_ts(content['schema']) if content else 'undefined'};")
+            lines.append(f"    answer: {' | '.join(answers) or 'undefined'};")
+            lines.append("  };")
+    return "\n".join(parts) + "\n" + "\n".join([*lines, "}"]) + "\n"
+
+
+def _ts_answer(response: Node) -> str:
+    content: Node = response.get("content", {})
+    if "application/json" in content:
+        return _ts(content["application/json"]["schema"])
+    return "Blob" if content else "undefined"
+
+
+def _ts(schema: Node) -> str:
+    if ref := schema.get("$ref"):
+        return _name(ref.rpartition("/")[2])
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return " | ".join(dict.fromkeys(_ts(choice) for choice in choices))
+    if "const" in schema or "enum" in schema:
+        values = [schema["const"]] if "const" in schema else schema["enum"]
+        return " | ".join(json.dumps(value) for value in values)
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return " | ".join(_TS_SCALARS.get(one, "unknown") for one in kind)
+    if kind == "array":
+        inside = _ts(schema.get("items", {}))
+        return f"({inside})[]" if " | " in inside else f"{inside}[]"
+    return "Record<string, unknown>" if kind == "object" else _TS_SCALARS.get(kind or "", "unknown")
 
 
 def main() -> None:

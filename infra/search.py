@@ -45,7 +45,7 @@ _LAST: Final[Key] = (datetime(9999, 1, 1, tzinfo=UTC), "ffffffff-ffff-ffff-ffff-
 
 _BEGINS, _ENDS = "\x02", "\x03"
 _GIVEN_BACK: Final = str.maketrans({"\x04": "<", "\x05": ">", "\x06": "/"})
-"""What `searchable` puts in the place of characters that the parser of texts would take for markup."""
+"""What `shown` puts in the place of characters that the parser of texts would take for markup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +127,9 @@ class NothingToFind(ValueError):
 # Each term is read as texts are, with the same words. Of a prefix the last word is written last.
 _QUERY: Final = """
 SELECT coalesce(string_agg('(' || term || ')', ' & '), '') FROM (
-    SELECT phraseto_tsquery('public.chorus', searchable(p))::text AS term FROM unnest($1::text[]) AS p
+    SELECT phraseto_tsquery('simple', folded(p))::text AS term FROM unnest($1::text[]) AS p
     UNION ALL
-    SELECT nullif(phraseto_tsquery('public.chorus', searchable(p))::text, '') || ':*' FROM unnest($2::text[]) AS p
+    SELECT nullif(phraseto_tsquery('simple', folded(p))::text, '') || ':*' FROM unnest($2::text[]) AS p
 ) AS terms WHERE term <> ''
 """
 
@@ -183,7 +183,7 @@ WHERE $6::float8 IS NULL OR (-score, id) > (-$6, $7)
 ORDER BY score DESC, id LIMIT $8
 """
 _HEADLINE: Final = (
-    "ts_headline('public.chorus', searchable({text}), $3::text::tsquery, "
+    "ts_headline('public.chorus', shown({text}), $3::text::tsquery, "
     "E'StartSel=\\x02, StopSel=\\x03, MinWords=12, MaxWords=32')"
 )
 _SHOWN: Final = f"""

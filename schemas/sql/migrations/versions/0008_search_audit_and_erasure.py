@@ -50,18 +50,28 @@ _AUDIT = (
 _WORDS = "asciiword, word, numword, asciihword, hword, numhword, hword_asciipart, hword_part, hword_numpart"
 _LONGEST_SEARCHED = 32_768
 """Characters: what fits a tsvector whatever they are. It holds 1 MB, and what did not fit would stop history."""
-_BETWEEN_WORDS = "E'<>/\\x02\\x03\\x04\\x05\\x06', E'\\x04\\x05\\x06'"
-"""The parser takes `<int>` for markup and `a/b` for a path, and finds no words there. In their place stand characters
-that mean nothing to it, so that an excerpt can have them back; two are left to mark matches in it."""
+_SHOWN_AGAIN = "E'<>/\\x02\\x03\\x04\\x05\\x06', E'\\x04\\x05\\x06'"
+"""In the place of what the parser would take for markup or a path stand characters that mean nothing to it, so that an
+excerpt can have them back; two are left to mark matches in it."""
 
 _SEARCH = (
     "CREATE EXTENSION IF NOT EXISTS unaccent SCHEMA public",
-    # No stemming and no stop words: people write in many languages, and look for "it" as for any other word.
+    # What is searched: no accents, whatever their form, no stemming and no stop words, for people write in many
+    # languages and look for "it" as for any other word. The parser takes `<int>` for markup and `a/b` for a path, and
+    # would find no words there. What is seldom needed is seldom done: it is most of what a stored message costs.
+    f"""
+    CREATE FUNCTION public.folded(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN public.unaccent('public.unaccent'::regdictionary, CASE
+        WHEN strpos($1, '<') + strpos($1, '/') = 0 AND $1 IS NFC NORMALIZED THEN left($1, {_LONGEST_SEARCHED})
+        ELSE translate(normalize(left($1, {_LONGEST_SEARCHED})), '<>/', '   ')
+    END)
+    """,
+    # The same words, found in a text as it is: for excerpts.
     "CREATE TEXT SEARCH CONFIGURATION public.chorus (COPY = simple)",
     f"ALTER TEXT SEARCH CONFIGURATION public.chorus ALTER MAPPING FOR {_WORDS} WITH unaccent, simple",
     f"""
-    CREATE FUNCTION public.searchable(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN translate(normalize(left($1, {_LONGEST_SEARCHED})), {_BETWEEN_WORDS})
+    CREATE FUNCTION public.shown(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN translate(normalize(left($1, {_LONGEST_SEARCHED})), {_SHOWN_AGAIN})
     """,
     # Null in what the version before stores; history's start fills it in.
     "ALTER TABLE messages ADD COLUMN project_id uuid",
@@ -71,12 +81,12 @@ _SEARCH = (
     """
     ALTER TABLE messages ADD COLUMN search tsvector GENERATED ALWAYS AS (
         array_to_tsvector(ARRAY['=' || coalesce(project_id::text, '')])
-            || to_tsvector('public.chorus'::regconfig, public.searchable(content))
+            || to_tsvector('pg_catalog.simple'::regconfig, public.folded(content))
     ) STORED
     """,
     """
     ALTER TABLE conversations ADD COLUMN search tsvector GENERATED ALWAYS AS (
-        setweight(to_tsvector('public.chorus'::regconfig, public.searchable(coalesce(title, ''))), 'A')
+        setweight(to_tsvector('pg_catalog.simple'::regconfig, public.folded(coalesce(title, ''))), 'A')
     ) STORED
     """,
     "CREATE INDEX messages_search ON messages USING gin (search) WITH (gin_pending_list_limit = 1024)",
@@ -111,7 +121,7 @@ def downgrade() -> None:
         "DROP TABLE erasures",
         "ALTER TABLE conversations DROP COLUMN title_by, DROP COLUMN search",
         "ALTER TABLE messages DROP COLUMN search, DROP COLUMN project_id",
-        "DROP FUNCTION public.searchable",
+        "DROP FUNCTION public.shown, public.folded",
         "DROP TEXT SEARCH CONFIGURATION public.chorus",
         "DROP EXTENSION unaccent",
         "DROP TABLE audit_log",

@@ -121,8 +121,9 @@ def stored(config: OpenAIConfig | ScriptedConfig) -> dict[str, Any]:
 def shown(config: Mapping[str, Any], *, has_secret: bool) -> dict[str, Any]:
     """As members of the project see it."""
     visible = {name: config[name] for name in _SHOWN if name in config}
-    if "base_url" in config:
-        visible["url"] = config["base_url"]
+    # One that was not written by way of here may hold a password.
+    if (url := config.get("base_url")) is not None and "@" not in urlsplit(url).netloc:
+        visible["url"] = url
     return visible | {"has_secret": has_secret}
 
 

@@ -10,6 +10,11 @@ from tests.stack.rest_api import Api, Someone, Written
 
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/projects/{project_id}"): {"name": "Mine now"},
+    ("POST", "/v1/projects/{project_id}/members"): {"email": "mine@example.org", "role": "viewer"},
+    ("PATCH", "/v1/projects/{project_id}/members/{user_id}"): {"role": "viewer"},
+    ("POST", "/v1/projects/{project_id}/transfer"): {"user_id": str(uuid4())},
+    ("POST", "/v1/projects/{project_id}/agents"): {"name": "Mine now", "config": {"kind": "scripted"}},
+    ("PATCH", "/v1/agents/{agent_id}"): {"name": "Mine now"},
     ("POST", "/v1/projects/{project_id}/conversations"): {"title": "Mine now"},
     ("PATCH", "/v1/conversations/{conversation_id}"): {"title": "Mine now", "archived": True},
     ("POST", "/v1/conversations/{conversation_id}/messages"): {
@@ -46,8 +51,8 @@ async def everything(database: "asyncpg.Connection[asyncpg.Record]", project_id:
     )
 
 
-BY_LINK = {"/v1/shared/{token}"}
-"""Whoever has the link is meant to read there."""
+BY_LINK = {"/v1/shared/{token}", "/v1/erasures/{receipt_id}"}
+"""Whoever has the link, or the receipt, is meant to read there."""
 
 
 class Theirs:
@@ -69,6 +74,8 @@ async def adas(api: Api, written: Written) -> Theirs:
     ada = await api.sign_up()
     project_id = await ada.project_id()
     agents = (await ada.call("GET", f"/v1/projects/{project_id}/agents")).json["data"]
+    invitation = {"email": f"{uuid4().hex}@example.org", "role": "viewer"}
+    invited = (await ada.call("POST", f"/v1/projects/{project_id}/members", invitation)).json
     conversation_id = await written.conversation(project_id, ada.id)
     message_id = await written.message(conversation_id, ada.id, 1)
     return Theirs(
@@ -79,6 +86,8 @@ async def adas(api: Api, written: Written) -> Theirs:
             "message_id": message_id,
             "run_id": await written.run(conversation_id, ada.id, question_id=message_id),
             "agent_id": agents[0]["id"],
+            "user_id": ada.id,
+            "invitation_id": invited["invitation_id"],
             "share_id": (await ada.call("POST", f"/v1/conversations/{conversation_id}/shares")).json["id"],
         },
     )
@@ -180,6 +189,8 @@ async def test_viewers_only_read(api: Api, adas: Theirs, database: "asyncpg.Conn
         "/v1/conversations/{conversation_id}/pin": 204,
         "/v1/conversations/{conversation_id}/shares": 403,
         "/v1/projects/{project_id}/audit": 403,
+        "/v1/projects/{project_id}/invitations": 403,
+        "/v1/projects/{project_id}/restore": 404,  # it is not deleted
     }
     bob = await api.sign_up()
     await database.execute("INSERT INTO project_members VALUES ($1, $2, 'viewer')", adas.ids["project_id"], bob.id)
@@ -196,8 +207,8 @@ async def test_agents_keep_their_secrets(
     agent_id = adas.ids["agent_id"]
     await database.execute(
         """
-        UPDATE agent_versions SET config = config || '{"model": "m", "api_key": "sk-secret", "headers": {"x": "secret"},
-            "base_url": "https://user:secret@agent.example/v1"}' WHERE agent_id = $1
+        UPDATE agent_versions SET config = config || '{"model": "m", "api_key": "sk-hunter2", "headers": {"x": "hunter2"},
+            "base_url": "https://user:hunter2@agent.example/v1"}' WHERE agent_id = $1
         """,
         agent_id,
     )
@@ -205,4 +216,4 @@ async def test_agents_keep_their_secrets(
     listed = await adas.owner.call("GET", f"/v1/projects/{adas.ids['project_id']}/agents")
 
     assert answer.json["config"]["model"] == "m"
-    assert "secret" not in answer.text + listed.text
+    assert "hunter2" not in answer.text + listed.text

@@ -207,7 +207,7 @@ async def test_agents_keep_their_secrets(
     agent_id = adas.ids["agent_id"]
     await database.execute(
         """
-        UPDATE agent_versions SET config = config || '{"model": "m", "api_key": "sk-hunter2", "headers": {"x": "hunter2"},
+        UPDATE agent_versions SET config = config || '{"model": "m", "api_key": "hunter2", "headers": {"x": "hunter2"},
             "base_url": "https://user:hunter2@agent.example/v1"}' WHERE agent_id = $1
         """,
         agent_id,

@@ -21,9 +21,12 @@ from edge.commands import Commands
 from edge.decisions import Decisions
 from edge.errors import Refused
 from edge.mail import Mail, MailSettings
+from edge.oauth import asking
+from edge.oauth.settings import OAuthSettings
 from edge.passwords import Passwords
 from edge.rest import agents, audit, auth, config, conversations, messages, projects, runs, search, users
 from edge.rest.attempts import Attempts
+from edge.rest.cookies import Cookies
 from edge.rest.door import Door
 from edge.rest.openapi import document
 from edge.rest.page import WebPage
@@ -111,9 +114,11 @@ async def serve(process: Process, routes: str | None) -> None:
     env = os.environ | ({} if routes is None else {"CHORUS_ROUTES": routes})
     settings, tokens = RestSettings.from_env(env), TokenSettings.from_env(env)
     mail = Mail(MailSettings.from_env(env, public_url=settings.public_url))
+    oauth = OAuthSettings.from_env(env)
     listening = _listen(settings)
     pool = await postgres.connect(PostgresSettings.from_env(env))
     cache = redis.connect(RedisSettings.from_env(env))
+    http = asking.session()
     services = Services(
         settings=settings,
         pool=pool,
@@ -125,6 +130,9 @@ async def serve(process: Process, routes: str | None) -> None:
         refresh_secret=tokens.secret,
         passwords=Passwords(),
         mail=mail,
+        providers=oauth.providers(http),
+        cookies=Cookies(settings.public_url),
+        mail_requests=Attempts(settings.mail_requests_per_minute),
         sign_ups=Attempts(settings.sign_ups_per_minute),
         failed_sign_ins=Attempts(settings.failed_sign_ins_per_minute),
         shared_reads=Attempts(settings.shared_reads_per_minute),
@@ -171,6 +179,7 @@ async def serve(process: Process, routes: str | None) -> None:
                 task.cancel()
     finally:
         services.passwords.close()
+        await http.close()
         pool.terminate()
         await cache.aclose()
         try:

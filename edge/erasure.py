@@ -87,7 +87,7 @@ KEPT: Final = (
     Kept("what others have copied, quoted or exported", "it is theirs"),
 )
 
-_LOCK: Final = "SELECT email FROM users WHERE id = $1 FOR NO KEY UPDATE"
+_LOCK: Final = "SELECT coalesce(email, display_name) FROM users WHERE id = $1 FOR NO KEY UPDATE"
 # All that the person is or was in, because it is decided here who is left in each.
 _PROJECTS: Final = """
 SELECT p.id::text, p.name, p.deleted_at FROM projects AS p WHERE p.id IN (
@@ -143,7 +143,8 @@ async def begin(connection: "Connection", user_id: str, confirm: str | None = No
     """Delete a person, but for the opened texts, in one transaction; None where there is no such person.
 
     Args:
-        confirm: the person's e-mail address, as it was typed; None where somebody else has confirmed it.
+        confirm: the person's e-mail address (without one, their name), as it was typed; None where somebody else has
+            confirmed it.
 
     Raises:
         Refused: `confirm` is another address.

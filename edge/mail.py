@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from email.utils import format_datetime, formataddr, localtime, make_msgid, parseaddr
+from email.utils import format_datetime, formataddr, localtime, parseaddr
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +20,7 @@ import structlog
 from prometheus_client import Counter
 
 from infra.settings import BadSetting
+from schemas.ids import new_id
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +32,8 @@ FIRST_PAUSE_S: Final = 2.0
 been asked for anew."""
 _AT_ONCE: Final = 4
 _SERVER_LIMIT_S: Final = 20.0
-_DRAIN_S: Final = 4.0
-"""Seconds that a stopping process gives what waits."""
+_DRAIN_S: Final = 2.5
+"""Seconds that a stopping process gives to tries under way, and again to what waits."""
 _PORTS: Final = {"smtp": 587, "smtps": 465}
 
 _mails = Counter("chorus_mails", "Mails, by what became of them: sent, given_up, printed or unsent.", ["outcome"])
@@ -85,13 +86,32 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    id: str
+    to: str
+    subject: str
+    text: str
+
+    def written(self, sender: str) -> EmailMessage:
+        message = EmailMessage()
+        message["From"] = formataddr(parseaddr(sender))
+        message["To"] = self.to
+        message["Subject"] = " ".join(self.subject.split())
+        message["Date"] = format_datetime(localtime())
+        message["Message-ID"] = f"<{self.id}@{parseaddr(sender)[1].rpartition('@')[2]}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(self.text)
+        return message
+
+
 class Mail:
     """Takes mail, and sends it while `run` does. `first_pause_s` is for tests."""
 
     def __init__(self, settings: MailSettings, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._settings = settings
         self._first_pause_s = first_pause_s
-        self._waiting: asyncio.Queue[EmailMessage] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[_Letter] = asyncio.Queue(MOST_WAITING)
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Take a mail to one address. Returns at once and never raises for what becomes of it.
@@ -100,26 +120,14 @@ class Mail:
             subject: one line; what would begin another is made a space.
             text: plain text.
         """
-        if self._settings.host is None:
-            if self._settings.printed:
-                _mails.labels("printed").inc()
-                log.info("mail", to=_masked(to), subject=subject, text=text)
-            else:
-                _mails.labels("unsent").inc()
-                log.error("mail is not sent: CHORUS_SMTP_URL is not set", to=_masked(to))
-            return
-        message = EmailMessage()
-        message["From"] = formataddr(parseaddr(self._settings.sender))
-        message["To"] = to
-        message["Subject"] = " ".join(subject.split())
-        message["Date"] = format_datetime(localtime())
-        message["Message-ID"] = make_msgid(domain=parseaddr(self._settings.sender)[1].rpartition("@")[2])
-        message["Auto-Submitted"] = "auto-generated"
-        message.set_content(text)
-        try:
-            self._waiting.put_nowait(message)
-        except asyncio.QueueFull:
-            _given_up(message, "too many are waiting")
+        if self._settings.host is not None:
+            self._take(_Letter(new_id(), to, subject, text))
+        elif self._settings.printed:
+            _mails.labels("printed").inc()
+            log.info("mail", to=_masked(to), subject=subject, text=text)
+        else:
+            _mails.labels("unsent").inc()
+            log.error("mail is not sent: CHORUS_SMTP_URL is not set", to=_masked(to))
 
     async def run(self) -> None:
         """Send what is taken, until cancelled; then for a few seconds what is left."""
@@ -130,52 +138,61 @@ class Mail:
         finally:
             await self._drain()
 
+    def _take(self, letter: _Letter) -> None:
+        try:
+            self._waiting.put_nowait(letter)
+        except asyncio.QueueFull:
+            _given_up(letter, "too many are waiting")
+
     async def _work(self) -> None:
         while True:
-            message = await self._waiting.get()
-            try:
-                await self._deliver(message)
-            except asyncio.CancelledError:
-                self._give_back(message)  # its thread may yet send it: twice is better than never
-                raise
+            await self._deliver(await self._waiting.get())
 
-    def _give_back(self, message: EmailMessage) -> None:
-        try:
-            self._waiting.put_nowait(message)
-        except asyncio.QueueFull:
-            _given_up(message, "the process stops")
-
-    async def _deliver(self, message: EmailMessage) -> None:
+    async def _deliver(self, letter: _Letter) -> None:
         pause = self._first_pause_s
         for left in reversed(range(TRIES)):
             try:
-                await asyncio.to_thread(self._speak, message)
+                await self._try(letter)
             except (OSError, smtplib.SMTPException) as error:
                 if not left or not _may_pass(error):
-                    _given_up(message, _said(error))
+                    _given_up(letter, _said(error))
                     return
-                log.warning("mail is tried again", to=_masked(message["To"]), error=_said(error), in_s=pause)
-                await asyncio.sleep(pause)
+                log.warning("mail is tried again", to=_masked(letter.to), error=_said(error), in_s=pause)
+                try:
+                    await asyncio.sleep(pause)
+                except asyncio.CancelledError:
+                    self._take(letter)
+                    raise
                 pause *= 2
             else:
                 _mails.labels("sent").inc()
                 return
 
-    async def _drain(self) -> None:
+    async def _try(self, letter: _Letter) -> None:
+        """One try, which may end though the process stops: cut in the middle it would be sent twice."""
+        speaking = asyncio.ensure_future(asyncio.to_thread(self._speak, letter))
         try:
-            async with asyncio.timeout(_DRAIN_S):
-                while not self._waiting.empty():
-                    message = self._waiting.get_nowait()
-                    try:
-                        await asyncio.to_thread(self._speak, message)
-                        _mails.labels("sent").inc()
-                    except (OSError, smtplib.SMTPException) as error:
-                        _given_up(message, _said(error))
-        except TimeoutError:
-            _mails.labels("given_up").inc()
-            log.error("mail is given up", error="the process stops", left=1 + self._waiting.qsize())
+            await asyncio.shield(speaking)
+        except asyncio.CancelledError:
+            await asyncio.wait({speaking}, timeout=_DRAIN_S)
+            if not speaking.done() or speaking.exception() is not None:
+                self._take(letter)
+            raise
 
-    def _speak(self, message: EmailMessage) -> None:
+    async def _drain(self) -> None:
+        deadline = asyncio.get_running_loop().time() + _DRAIN_S
+        while not self._waiting.empty():
+            letter = self._waiting.get_nowait()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await asyncio.to_thread(self._speak, letter)
+                _mails.labels("sent").inc()
+            except TimeoutError:
+                _given_up(letter, "the process stops")
+            except (OSError, smtplib.SMTPException) as error:
+                _given_up(letter, _said(error))
+
+    def _speak(self, letter: _Letter) -> None:
         s = self._settings
         assert s.host is not None
         tls = ssl.create_default_context()
@@ -189,7 +206,7 @@ class Mail:
                 server.starttls(context=tls)
             if s.user:
                 server.login(s.user, s.password)
-            server.send_message(message)
+            server.send_message(letter.written(s.sender))
 
 
 def _may_pass(error: Exception) -> bool:
@@ -206,9 +223,9 @@ def _said(error: Exception) -> str:
     return type(error).__name__ if code is None else f"{type(error).__name__} {code}"
 
 
-def _given_up(message: EmailMessage, error: str) -> None:
+def _given_up(letter: _Letter, error: str) -> None:
     _mails.labels("given_up").inc()
-    log.error("mail is given up", to=_masked(message["To"]), message_id=message["Message-ID"], error=error)
+    log.error("mail is given up", to=_masked(letter.to), mail_id=letter.id, error=error)
 
 
 def _masked(address: str) -> str:

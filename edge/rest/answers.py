@@ -21,18 +21,22 @@ class Page(Answer, Generic[T]):
 
 
 class User(Answer):
+    """`email` is null where someone came by a provider that tells none."""
+
     id: str
-    email: str
+    email: str | None
+    email_verified: bool = False
     display_name: str
     created_at: datetime
 
 
 class SignedIn(Answer):
-    """`expires_in` is how many seconds the access token is good for."""
+    """`expires_in` is how many seconds the access token is good for. `refresh_token` is null where it came as a cookie,
+    and goes back as one."""
 
     user: User
     access_token: str
-    refresh_token: str
+    refresh_token: str | None
     token_type: Literal["Bearer"] = Field(default="Bearer")
     expires_in: int
 
@@ -51,7 +55,7 @@ class Project(Answer):
 class Member(Answer):
     status: Literal["active"] = "active"
     user_id: str
-    email: str
+    email: str | None
     display_name: str
     role: str
     created_at: datetime

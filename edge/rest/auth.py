@@ -5,14 +5,14 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, BackgroundTasks, Request, Response
 
-from edge import refresh_tokens
+from edge import audit, refresh_tokens
 from edge.errors import Refused
 from edge.problems import Conflict
-from edge.rest import answers
+from edge.rest import answers, mailed, oauth
 from edge.rest.fields import Body, Email, GivenPassword, Name, NewPassword, Token
+from edge.rest.mailed import send_verification
 from edge.rest.openapi import refusals
 from edge.rest.projects import FIRST_PROJECT, found_project
 from edge.rest.services import Address, CallerIfAny, Services, ServicesOf
@@ -20,18 +20,22 @@ from edge.tokens import ACCESS_LIFETIME
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
 
-log = structlog.get_logger(__name__)
-
 router = APIRouter(prefix="/v1/auth", tags=["auth"], responses=refusals(ErrorCode.UNAVAILABLE))
+router.include_router(mailed.router)
+router.include_router(oauth.router)
 
 _NEW_USER: Final = """
 INSERT INTO users (id, email, display_name, password_hash) VALUES ($1, $2, $3, $4)
-RETURNING id::text, email, display_name, created_at
+RETURNING id::text, email, email_verified_at IS NOT NULL AS email_verified, display_name, created_at
 """
 _BY_EMAIL: Final = """
-SELECT id::text, email, display_name, created_at, password_hash FROM users WHERE lower(email) = lower($1)
+SELECT id::text, email, email_verified_at IS NOT NULL AS email_verified, display_name, created_at, password_hash
+FROM users WHERE lower(email) = lower($1)
 """
-_BY_ID: Final = "SELECT id::text, email, display_name, created_at FROM users WHERE id = $1"
+_BY_ID: Final = """
+SELECT id::text, email, email_verified_at IS NOT NULL AS email_verified, display_name, created_at
+FROM users WHERE id = $1
+"""
 
 
 class SignUp(Body):
@@ -46,17 +50,20 @@ class SignIn(Body):
 
 
 class Refresh(Body):
-    refresh_token: Token
+    """Without a token the one in the cookie is taken."""
+
+    refresh_token: Token | None = None
 
 
 class SignOut(Body):
-    """`everywhere` ends all sign-ins of the caller, who is then named by an access token."""
+    """`everywhere` ends all sign-ins of the caller, who is then named by an access token. Without a token the one in
+    the cookie is taken."""
 
     refresh_token: Token | None = None
     everywhere: bool = False
 
 
-def _signed_in(services: Services, user: answers.User, refresh_token: str) -> answers.SignedIn:
+def _signed_in(services: Services, user: answers.User, refresh_token: str | None) -> answers.SignedIn:
     return answers.SignedIn(
         user=user,
         access_token=services.tokens.mint(user.id),
@@ -66,11 +73,13 @@ def _signed_in(services: Services, user: answers.User, refresh_token: str) -> an
 
 
 @router.post("/register", status_code=201, responses=refusals(HTTPStatus.CONFLICT, ErrorCode.RATE_LIMITED))
-async def register(services: ServicesOf, address: Address, new: SignUp) -> answers.SignedIn:
-    """A new person, with a first project and its agents.
+async def register(
+    services: ServicesOf, address: Address, background: BackgroundTasks, new: SignUp
+) -> answers.SignedIn:
+    """A new person, with a first project and its agents; they are mailed a link that proves their address.
 
-    Nothing is mailed yet, so a taken address has to be told. That it takes as long as a free one, and that one address
-    may only try so often, is what keeps a list of addresses from being tried out.
+    They are let in at once, so a taken address has to be told. That it takes as long as a free one, and that one
+    address may only try so often, is what keeps a list of addresses from being tried out.
     """
     services.sign_ups.take(address)
     password_hash = await services.passwords.hash(new.password)
@@ -82,9 +91,10 @@ async def register(services: ServicesOf, address: Address, new: SignUp) -> answe
             await services.keyring.create(connection, user_id)
             await found_project(connection, user_id, FIRST_PROJECT)
             refresh_token = await refresh_tokens.start_family(connection, UUID(user_id))
+            await audit.record(connection, audit.Event.USER_CREATED, actor_id=user_id)
     except asyncpg.UniqueViolationError:
         raise Conflict(email="This address cannot be used; if it is yours, sign in.") from None
-    log.info("user_created", user_id=user_id)
+    background.add_task(send_verification, services, user_id, new.email)
     return _signed_in(services, answers.User(**row), refresh_token)
 
 
@@ -96,7 +106,14 @@ async def login(services: ServicesOf, address: Address, given: SignIn) -> answer
         row = await connection.fetchrow(_BY_EMAIL, given.email)
     stored = None if row is None else row["password_hash"]
     if not await services.passwords.matches(stored, given.password):
-        log.info("authn_login_fail")
+        async with services.database() as connection:
+            await audit.record(
+                connection,
+                audit.Event.AUTHN_LOGIN_FAIL,
+                actor_id=None,
+                user_id=None if row is None else row["id"],
+                result=audit.Result.FAILURE,
+            )
         raise Refused(ErrorCode.UNAUTHENTICATED, "The e-mail address or the password is wrong.")
     assert row is not None
     assert stored is not None
@@ -106,31 +123,45 @@ async def login(services: ServicesOf, address: Address, given: SignIn) -> answer
         if new_hash is not None:
             await connection.execute("UPDATE users SET password_hash = $2 WHERE id = $1", row["id"], new_hash)
         refresh_token = await refresh_tokens.start_family(connection, UUID(row["id"]))
+        await audit.record(connection, audit.Event.AUTHN_LOGIN_SUCCESS, actor_id=row["id"])
     return _signed_in(services, answers.User.model_validate(dict(row)), refresh_token)
 
 
-@router.post("/refresh", responses=refusals(ErrorCode.UNAUTHENTICATED))
-async def refresh(services: ServicesOf, given: Refresh) -> answers.SignedIn:
-    """The next tokens; the refresh token that was given is spent."""
+@router.post("/refresh", responses=refusals(ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN_ORIGIN))
+async def refresh(
+    services: ServicesOf, request: Request, response: Response, given: Refresh | None = None
+) -> answers.SignedIn:
+    """The next tokens; the refresh token that was given is spent. Whose came as a cookie gets the next as one."""
+    in_body = None if given is None else given.refresh_token
+    token = in_body or services.cookies.refresh(request)
+    if token is None:
+        raise Refused(ErrorCode.UNAUTHENTICATED)
     async with services.database() as connection, connection.transaction():
-        rotated = await refresh_tokens.rotate(connection, given.refresh_token, services.refresh_secret)
+        rotated = await refresh_tokens.rotate(connection, token, services.refresh_secret)
         row = None if rotated is None else await connection.fetchrow(_BY_ID, rotated[0])
     if rotated is None or row is None:
         raise Refused(ErrorCode.UNAUTHENTICATED, "This sign-in has ended; sign in again.")
-    return _signed_in(services, answers.User(**row), rotated[1])
+    if in_body is None:
+        services.cookies.keep_refresh(response, rotated[1])
+    return _signed_in(services, answers.User(**row), rotated[1] if in_body else None)
 
 
-@router.post("/logout", status_code=204, responses=refusals(ErrorCode.UNAUTHENTICATED))
-async def logout(services: ServicesOf, caller: CallerIfAny, given: SignOut) -> None:
+@router.post("/logout", status_code=204, responses=refusals(ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN_ORIGIN))
+async def logout(
+    services: ServicesOf, caller: CallerIfAny, request: Request, response: Response, given: SignOut | None = None
+) -> None:
     """Ends the sign-in that the refresh token belongs to, or all of the caller's.
 
     A refresh token that is unknown or spent is no error: the sign-in is over either way. Access tokens that were
     given out before work until they expire.
     """
-    if caller is None and (given.everywhere or given.refresh_token is None):
+    given = given or SignOut()
+    token = given.refresh_token or services.cookies.refresh(request)
+    if caller is None and (given.everywhere or token is None):
         raise Refused(ErrorCode.UNAUTHENTICATED)
     async with services.database() as connection, connection.transaction():
-        if given.refresh_token is not None:
-            await refresh_tokens.revoke(connection, given.refresh_token)
+        if token is not None:
+            await refresh_tokens.revoke(connection, token)
         if given.everywhere and caller is not None:
             await refresh_tokens.revoke_all(connection, UUID(caller.user_id))
+    services.cookies.drop_refresh(response)

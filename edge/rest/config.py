@@ -17,7 +17,7 @@ async def config(services: ServicesOf) -> answers.Config:
     return answers.Config(
         ws_url=services.settings.ws_url,
         version=VERSION,
-        oauth_providers=[],
+        oauth_providers=sorted(services.providers),
         limits=answers.Limits(
             max_content_characters=MAX_CONTENT_CHARACTERS,
             max_title_characters=MAX_TITLE_CHARACTERS,

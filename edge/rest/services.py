@@ -1,7 +1,7 @@
 """What the routes work with, made once in the process' main and reached through the request."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
@@ -15,8 +15,10 @@ from edge.access import Access
 from edge.commands import Commands
 from edge.errors import Refused
 from edge.mail import Mail
+from edge.oauth.flow import Provider
 from edge.passwords import Passwords
 from edge.rest.attempts import Attempts
+from edge.rest.cookies import Cookies
 from edge.rest.settings import RestSettings
 from edge.tokens import Principal, Tokens
 from infra import history, live, redis
@@ -61,6 +63,9 @@ class Services:
     refresh_secret: bytes
     passwords: Passwords
     mail: Mail
+    providers: Mapping[str, Provider]
+    cookies: Cookies
+    mail_requests: Attempts
     sign_ups: Attempts
     failed_sign_ins: Attempts
     shared_reads: Attempts

@@ -43,6 +43,8 @@ class RestSettings:
     """From one address, as many at once: a class room behind one address signs up, a script is slowed down."""
     failed_sign_ins_per_minute: int = 30
     """From one address, as many at once. A sign-in that succeeds does not count."""
+    mail_requests_per_minute: int = 20
+    """Mails that one address may ask for, as many at once; to one person go five of a kind in an hour."""
     shared_reads_per_minute: int = 120
     """Pages of shared conversations for one address, as many at once: a reader scrolls, and nobody tries links."""
     private_agents: bool = False
@@ -67,6 +69,7 @@ class RestSettings:
             private_agents=AgentSettings.from_env(env).private_addresses,
             web=Path(env.get("CHORUS_WEB") or cls.web),
             sign_ups_per_minute=_count(env, "CHORUS_SIGN_UPS_PER_MINUTE", cls.sign_ups_per_minute),
+            mail_requests_per_minute=_count(env, "CHORUS_MAIL_REQUESTS_PER_MINUTE", cls.mail_requests_per_minute),
             shared_reads_per_minute=_count(env, "CHORUS_SHARED_READS_PER_MINUTE", cls.shared_reads_per_minute),
             failed_sign_ins_per_minute=_count(env, "CHORUS_FAILED_SIGN_INS_PER_MINUTE", cls.failed_sign_ins_per_minute),
         )

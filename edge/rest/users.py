@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from edge import audit, erasure, takeout
 from edge.errors import Refused
-from edge.rest import answers
+from edge.rest import answers, identities, mailed
 from edge.rest.fields import Body, IdInPath, Name, Text
 from edge.rest.openapi import refusals
 from edge.rest.services import Caller, Services, ServicesOf
@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
 
 router = APIRouter(tags=["users"], responses=refusals(ErrorCode.UNAVAILABLE))
+router.include_router(identities.router)
+router.include_router(mailed.users_router)
 
-_ME: Final = "SELECT id::text, email, display_name, created_at FROM users WHERE id = $1"
+_ME: Final = """
+SELECT id::text, email, email_verified_at IS NOT NULL AS email_verified, display_name, created_at
+FROM users WHERE id = $1
+"""
 _CHANGE_ME: Final = """
 UPDATE users SET display_name = coalesce($2, display_name) WHERE id = $1
-RETURNING id::text, email, display_name, created_at
+RETURNING id::text, email, email_verified_at IS NOT NULL AS email_verified, display_name, created_at
 """
 _ERASURE: Final = "SELECT receipt_id::text AS id, asked_at, done_at FROM erasures WHERE receipt_id = $1"
 

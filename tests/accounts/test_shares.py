@@ -18,6 +18,7 @@ class Thread:
     owner: Someone
     id: str
     project_id: str
+    agent: str
     messages: Mapping[str, str]
     written: Written
 
@@ -47,9 +48,8 @@ async def thread(api: Api, written: Written) -> Thread:
     ada = await api.sign_up(display_name="Ada Lovelace")
     project_id = await ada.project_id()
     agent = (await ada.call("GET", f"/v1/projects/{project_id}/agents")).json["data"][0]
-    made = Thread(
-        ada, await written.conversation(project_id, ada.id, position=7, title="Engines"), project_id, {}, written
-    )
+    conversation_id = await written.conversation(project_id, ada.id, position=7, title="Engines")
+    made = Thread(ada, conversation_id, project_id, agent["name"], {}, written)
     ids: dict[str, str] = {}
     answer = {"role": "assistant", "author_id": None, "agent_id": agent["id"]}
     for position, (name, parent, more) in enumerate(
@@ -89,12 +89,15 @@ async def test_whoever_has_the_link_reads(api: Api, thread: Thread, database: An
     assert (shown["title"], shown["shared_at"], shown["next_cursor"]) == ("Engines", made["created_at"], None)
     assert [(m["role"], m["author"], m["content"]) for m in shown["messages"]] == [
         ("user", "Ada Lovelace", "q1!"),
-        ("assistant", "SmolLM2", "a1!"),
+        ("assistant", thread.agent, "a1!"),
         ("user", "Ada Lovelace", "q2!"),
-        ("assistant", "SmolLM2", "a2 anew!"),
+        ("assistant", thread.agent, "a2 anew!"),
     ]
     secrets = [thread.owner.email, thread.owner.id, thread.id, thread.project_id, *thread.messages.values(), "secret"]
     assert not [secret for secret in secrets if secret in answer.text]
+
+    page = await api.call("GET", made["url"])
+    assert (page.status, page.headers["X-Robots-Tag"]) == (200, answer.headers["X-Robots-Tag"])
 
     stored = str(await database.fetch("SELECT s::text FROM shares s WHERE id = $1", made["id"]))
     assert made["token"] not in stored

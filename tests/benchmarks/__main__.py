@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, each against a fresh stack in a temporary folder, one after the other.
 
-python -m tests.benchmarks [latency|connections|replies|history|replay|replay-beside|live|presence]…
+python -m tests.benchmarks [latency|connections|replies|history|replay|replay-beside|live|search|presence]…
 """
 
 import asyncio
@@ -89,6 +89,7 @@ SCENARIOS: dict[str, Callable[[], None]] = {
     "replay": _module("replay", "--facts", "1000000"),
     "replay-beside": _replay_beside,
     "live": _module("live_window", "--records", "20000"),
+    "search": _module("search", "--messages", "1000000"),
     "presence": _module("presence", "--people", "10000"),
 }
 

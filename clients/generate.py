@@ -93,7 +93,7 @@ def _struct(name: str, schema: Node) -> str:
             lines.append(f"    {python_name}: {_type(of)}{default}")
         else:
             default = f'field(name="{field}", default=UNSET)' if renamed else "UNSET"
-            lines.append(f"    {python_name}: {_type(of)} | UnsetType = {default}")
+            lines.append(f"    {python_name}: {_union([_type(of), 'UnsetType'])} = {default}")
     about = schema.get("description", "").strip()
     doc = [f'    """{_indented(about, 4)}"""', ""] if about else []
     return "\n".join([f"class {name}(Struct, kw_only=True):", *doc, *(lines or ["    pass"])])

@@ -31,7 +31,7 @@ class AgentChange(Struct, kw_only=True):
     """What is absent stays as it is. A `config` is the whole of it, and makes a new version."""
 
     name: str | None | UnsetType = UNSET
-    config: Any | UnsetType = UNSET
+    config: Any = UNSET
 
 
 class AgentVersion(Struct, kw_only=True):
@@ -127,6 +127,25 @@ class FieldError(Struct, kw_only=True):
     message: str
 
 
+class Forgetting(Struct, kw_only=True):
+    """What Facebook shows to whoever asked: where to look, and what to look for."""
+
+    url: str
+    confirmation_code: str
+
+
+class Forgot(Struct, kw_only=True):
+    email: str
+
+
+class Forgotten(Struct, kw_only=True):
+    """`outcome`: `deleted` (the account, which nothing else opened), `unlinked` (it has other ways in), `kept` (it
+    alone owns projects that others are in, and is now opened by nothing of Facebook's), `unknown`."""
+
+    outcome: str
+    asked_at: datetime
+
+
 class Hit(Struct, kw_only=True):
     """A message; without `message_id` it is the conversation's title that matches.
 
@@ -143,6 +162,11 @@ class Hit(Struct, kw_only=True):
     cursor: str | None
     snippet: list["Segment"]
     rank: float
+
+
+class Identities(Struct, kw_only=True):
+    data: list["OneIdentity"]
+    has_password: bool
 
 
 class Invited(Struct, kw_only=True):
@@ -173,7 +197,7 @@ class Limits(Struct, kw_only=True):
 class Member(Struct, kw_only=True):
     status: str | UnsetType = UNSET
     user_id: str
-    email: str
+    email: str | None
     display_name: str
     role: str
     created_at: datetime
@@ -258,6 +282,14 @@ class NewShare(Struct, kw_only=True):
     url: str
 
 
+class OneIdentity(Struct, kw_only=True):
+    """`email` is what the provider said last; it need not be the account's."""
+
+    provider: str
+    email: str | None
+    created_at: datetime
+
+
 class OpenAIConfig(Struct, kw_only=True):
     """An OpenAI-compatible server.
 
@@ -268,10 +300,10 @@ class OpenAIConfig(Struct, kw_only=True):
     url: str | None | UnsetType = UNSET
     model: str | None | UnsetType = UNSET
     system_prompt: str | UnsetType = UNSET
-    params: "Params" | UnsetType = UNSET
+    params: "Params | UnsetType" = UNSET
     context_messages: int | UnsetType = UNSET
     context_tokens: int | UnsetType = UNSET
-    timeouts: "Timeouts" | UnsetType = UNSET
+    timeouts: "Timeouts | UnsetType" = UNSET
     secret: str | None | UnsetType = UNSET
 
 
@@ -332,6 +364,13 @@ class Params(Struct, kw_only=True):
     stop: list[str] | None | UnsetType = UNSET
 
 
+class PasswordChange(Struct, kw_only=True):
+    """`current_password` is needed where there is one."""
+
+    current_password: str | None | UnsetType = UNSET
+    new_password: str
+
+
 class Problem(Struct, kw_only=True):
     """RFC 9457. `code` is from one table, for REST and the WebSocket alike."""
 
@@ -378,7 +417,14 @@ class Receipt(Struct, kw_only=True):
 
 
 class Refresh(Struct, kw_only=True):
-    refresh_token: str
+    """Without a token the one in the cookie is taken."""
+
+    refresh_token: str | None | UnsetType = UNSET
+
+
+class Reset(Struct, kw_only=True):
+    token: str
+    password: str
 
 
 class RoleChange(Struct, kw_only=True):
@@ -479,7 +525,8 @@ class SignIn(Struct, kw_only=True):
 
 
 class SignOut(Struct, kw_only=True):
-    """`everywhere` ends all sign-ins of the caller, who is then named by an access token."""
+    """`everywhere` ends all sign-ins of the caller, who is then named by an access token. Without a token the one in
+    the cookie is taken."""
 
     refresh_token: str | None | UnsetType = UNSET
     everywhere: bool | UnsetType = UNSET
@@ -492,11 +539,12 @@ class SignUp(Struct, kw_only=True):
 
 
 class SignedIn(Struct, kw_only=True):
-    """`expires_in` is how many seconds the access token is good for."""
+    """`expires_in` is how many seconds the access token is good for. `refresh_token` is null where it came as a cookie,
+    and goes back as one."""
 
     user: "User"
     access_token: str
-    refresh_token: str
+    refresh_token: str | None
     token_type: str | UnsetType = UNSET
     expires_in: int
 
@@ -525,10 +573,27 @@ class Usage(Struct, kw_only=True):
 
 
 class User(Struct, kw_only=True):
+    """`email` is null where someone came by a provider that tells none."""
+
     id: str
-    email: str
+    email: str | None
+    email_verified: bool | UnsetType = UNSET
     display_name: str
     created_at: datetime
+
+
+class Verify(Struct, kw_only=True):
+    token: str
+
+
+class Way(Struct, kw_only=True):
+    """Where to send the browser."""
+
+    url: str
+
+
+class WayWanted(Struct, kw_only=True):
+    next: str | UnsetType = UNSET
 
 
 Role = str
@@ -537,11 +602,66 @@ Role = str
 class Api(Caller):
     """A method for each operation; every one raises `Problem` where it is refused."""
 
-    async def post_auth_register(self, body: SignUp) -> SignedIn:
-        """A new person, with a first project and its agents.
+    async def post_auth_password_forgot(self, body: Forgot) -> None:
+        """Mail a link to choose a new password, where there is such a person; the answer is the same where there is none,
+        and made before anybody has looked."""
+        answer: None = await self.call("POST", "/v1/auth/password/forgot", {202: None}, body=body)
+        return answer
 
-        Nothing is mailed yet, so a taken address has to be told. That it takes as long as a free one, and that one address
-        may only try so often, is what keeps a list of addresses from being tried out."""
+    async def post_auth_password_reset(self, body: Reset) -> None:
+        """Set a new password by a mailed link. Ends all sign-ins.
+
+        It proves the mailbox, too. Where nothing had before, whoever signed up need not be who reads the mail: every other
+        way in goes with the old password."""
+        answer: None = await self.call("POST", "/v1/auth/password/reset", {204: None}, body=body)
+        return answer
+
+    async def post_auth_email_verify_send(self) -> None:
+        """Mail a link that proves that the account's address is the caller's; nothing where that is proven already."""
+        answer: None = await self.call("POST", "/v1/auth/email/verify/send", {202: None})
+        return answer
+
+    async def post_auth_email_verify(self, body: Verify) -> None:
+        """The account's address is proven to be the caller's.
+
+        Only by the account itself: somebody may have signed up with a stranger's address, and the stranger, who finds a
+        link in their mail, must not vouch for that account by a click."""
+        answer: None = await self.call("POST", "/v1/auth/email/verify", {204: None}, body=body)
+        return answer
+
+    async def get_auth_oauth_start(self, provider: str, *, next: str | None = None) -> None:
+        """To the provider. The way back is good for ten minutes, once, and in this browser."""
+        answer: None = await self.call(
+            "GET", f"/v1/auth/oauth/{self.quoted(provider)}/start", {302: None}, query={"next": next}
+        )
+        return answer
+
+    async def get_auth_oauth_callback(self, provider: str) -> None:
+        """Back from the provider: signs in, or adds the identity to whom began so; then on to `next`.
+
+        What goes wrong is told to the page as `/?error=…&provider=…`: `denied` (by the person), `expired` (begun too long
+        ago, in another browser, or used already), `provider_failed`, `provider_unavailable`, `email_taken`,
+        `identity_taken`, `provider_taken`, `unavailable`."""
+        answer: None = await self.call("GET", f"/v1/auth/oauth/{self.quoted(provider)}/callback", {302: None})
+        return answer
+
+    async def post_auth_oauth_facebook_deletion(self) -> Forgetting:
+        """Facebook's data-deletion callback: somebody removed the app and asked that we forget them."""
+        answer: Forgetting = await self.call("POST", "/v1/auth/oauth/facebook/deletion", {200: Forgetting})
+        return answer
+
+    async def get_auth_oauth_facebook_deletion(self, code: str) -> Forgotten:
+        """What came of such a request."""
+        answer: Forgotten = await self.call(
+            "GET", f"/v1/auth/oauth/facebook/deletion/{self.quoted(code)}", {200: Forgotten}
+        )
+        return answer
+
+    async def post_auth_register(self, body: SignUp) -> SignedIn:
+        """A new person, with a first project and its agents; they are mailed a link that proves their address.
+
+        They are let in at once, so a taken address has to be told. That it takes as long as a free one, and that one
+        address may only try so often, is what keeps a list of addresses from being tried out."""
         answer: SignedIn = await self.call("POST", "/v1/auth/register", {201: SignedIn}, body=body)
         return answer
 
@@ -550,17 +670,39 @@ class Api(Caller):
         answer: SignedIn = await self.call("POST", "/v1/auth/login", {200: SignedIn}, body=body)
         return answer
 
-    async def post_auth_refresh(self, body: Refresh) -> SignedIn:
-        """The next tokens; the refresh token that was given is spent."""
+    async def post_auth_refresh(self, body: Refresh | None) -> SignedIn:
+        """The next tokens; the refresh token that was given is spent. Whose came as a cookie gets the next as one."""
         answer: SignedIn = await self.call("POST", "/v1/auth/refresh", {200: SignedIn}, body=body)
         return answer
 
-    async def post_auth_logout(self, body: SignOut) -> None:
+    async def post_auth_logout(self, body: SignOut | None) -> None:
         """Ends the sign-in that the refresh token belongs to, or all of the caller's.
 
         A refresh token that is unknown or spent is no error: the sign-in is over either way. Access tokens that were
         given out before work until they expire."""
         answer: None = await self.call("POST", "/v1/auth/logout", {204: None}, body=body)
+        return answer
+
+    async def get_users_me_identities(self) -> Identities:
+        """Identities"""
+        answer: Identities = await self.call("GET", "/v1/users/me/identities", {200: Identities})
+        return answer
+
+    async def post_users_me_identitie_start(self, provider: str, body: WayWanted | None) -> Way:
+        """Begin to add an identity; it is added where this browser comes back from the provider."""
+        answer: Way = await self.call(
+            "POST", f"/v1/users/me/identities/{self.quoted(provider)}/start", {200: Way}, body=body
+        )
+        return answer
+
+    async def delete_users_me_identitie(self, provider: str) -> None:
+        """Remove a way in; refused where nothing else would be left."""
+        answer: None = await self.call("DELETE", f"/v1/users/me/identities/{self.quoted(provider)}", {204: None})
+        return answer
+
+    async def post_users_me_password(self, body: PasswordChange) -> None:
+        """Change the password, or set a first one. Ends all sign-ins: sign in anew with it."""
+        answer: None = await self.call("POST", "/v1/users/me/password", {204: None}, body=body)
         return answer
 
     async def get_users_me(self) -> User:

@@ -93,6 +93,20 @@ export interface FieldError {
   message: string;
 }
 
+export interface Forgetting {
+  url: string;
+  confirmation_code: string;
+}
+
+export interface Forgot {
+  email: string;
+}
+
+export interface Forgotten {
+  outcome: string;
+  asked_at: string;
+}
+
 export interface Hit {
   conversation_id: string;
   conversation_title: string | null;
@@ -105,6 +119,11 @@ export interface Hit {
   cursor: string | null;
   snippet: Segment[];
   rank: number;
+}
+
+export interface Identities {
+  data: OneIdentity[];
+  has_password: boolean;
 }
 
 export interface Invited {
@@ -133,7 +152,7 @@ export interface Limits {
 export interface Member {
   status?: "active";
   user_id: string;
-  email: string;
+  email: string | null;
   display_name: string;
   role: string;
   created_at: string;
@@ -203,6 +222,12 @@ export interface NewShare {
   url: string;
 }
 
+export interface OneIdentity {
+  provider: string;
+  email: string | null;
+  created_at: string;
+}
+
 export interface OpenAIConfig {
   kind: "openai";
   url?: string | null;
@@ -270,6 +295,11 @@ export interface Params {
   stop?: string[] | null;
 }
 
+export interface PasswordChange {
+  current_password?: string | null;
+  new_password: string;
+}
+
 export interface Problem {
   type: string;
   title: string;
@@ -310,7 +340,12 @@ export interface Receipt {
 }
 
 export interface Refresh {
-  refresh_token: string;
+  refresh_token?: string | null;
+}
+
+export interface Reset {
+  token: string;
+  password: string;
 }
 
 export type Role = "viewer" | "member" | "admin" | "owner";
@@ -412,7 +447,7 @@ export interface SignUp {
 export interface SignedIn {
   user: User;
   access_token: string;
-  refresh_token: string;
+  refresh_token: string | null;
   token_type?: "Bearer";
   expires_in: number;
 }
@@ -438,12 +473,57 @@ export interface Usage {
 
 export interface User {
   id: string;
-  email: string;
+  email: string | null;
+  email_verified?: boolean;
   display_name: string;
   created_at: string;
 }
 
+export interface Verify {
+  token: string;
+}
+
+export interface Way {
+  url: string;
+}
+
+export interface WayWanted {
+  next?: string;
+}
+
 export interface Operations {
+  "POST /v1/auth/password/forgot": {
+    body: Forgot;
+    answer: undefined;
+  };
+  "POST /v1/auth/password/reset": {
+    body: Reset;
+    answer: undefined;
+  };
+  "POST /v1/auth/email/verify/send": {
+    body: undefined;
+    answer: undefined;
+  };
+  "POST /v1/auth/email/verify": {
+    body: Verify;
+    answer: undefined;
+  };
+  "GET /v1/auth/oauth/{provider}/start": {
+    body: undefined;
+    answer: undefined;
+  };
+  "GET /v1/auth/oauth/{provider}/callback": {
+    body: undefined;
+    answer: undefined;
+  };
+  "POST /v1/auth/oauth/facebook/deletion": {
+    body: undefined;
+    answer: Forgetting;
+  };
+  "GET /v1/auth/oauth/facebook/deletion/{code}": {
+    body: undefined;
+    answer: Forgotten;
+  };
   "POST /v1/auth/register": {
     body: SignUp;
     answer: SignedIn;
@@ -453,11 +533,27 @@ export interface Operations {
     answer: SignedIn;
   };
   "POST /v1/auth/refresh": {
-    body: Refresh;
+    body: Refresh | null;
     answer: SignedIn;
   };
   "POST /v1/auth/logout": {
-    body: SignOut;
+    body: SignOut | null;
+    answer: undefined;
+  };
+  "GET /v1/users/me/identities": {
+    body: undefined;
+    answer: Identities;
+  };
+  "POST /v1/users/me/identities/{provider}/start": {
+    body: WayWanted | null;
+    answer: Way;
+  };
+  "DELETE /v1/users/me/identities/{provider}": {
+    body: undefined;
+    answer: undefined;
+  };
+  "POST /v1/users/me/password": {
+    body: PasswordChange;
     answer: undefined;
   };
   "GET /v1/users/me": {

@@ -5,7 +5,6 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-import structlog
 from fastapi import APIRouter
 
 from edge import audit, outbox
@@ -21,8 +20,6 @@ from schemas.frames import ErrorCode
 from schemas.ids import new_id
 from schemas.roles import Action, may, may_set_role
 
-log = structlog.get_logger(__name__)
-
 router = APIRouter(tags=["projects"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
 
 LIFETIME: Final = timedelta(days=7)
@@ -30,6 +27,15 @@ TOKEN_BYTES: Final = 32
 MOST_OPEN: Final = 100
 """Invitations of one project that nobody has accepted yet: each is a mail to a stranger."""
 
+_MAIL: Final = """\
+{inviting} invites you to a project on Chorus.
+
+Follow this link within a week to join. It works once:
+
+{link}
+
+If you do not know who that is, there is nothing to do.
+"""
 _OPEN: Final = """
 SELECT id::text AS invitation_id, email, role, invited_by::text, created_at, expires_at FROM invitations
 WHERE project_id = $1 AND expires_at > now()
@@ -64,9 +70,15 @@ class Acceptance(Body):
     token: Token
 
 
-async def tell(_services: Services, held: Held, email: str, token: str) -> None:
-    """Mail the link. What comes behind `#` reaches no server and no log on the way."""
-    log.info("mail", to=email, subject=f"Join {held.name}", link=f"/invitations#token={token}")
+async def tell(services: Services, user_id: str, email: str, token: str) -> None:
+    """Mail the link. What comes behind `#` reaches no server and no log on the way.
+
+    The mail goes to a stranger, so nothing stands in it that the inviting person could have written as they like.
+    """
+    async with services.database() as connection:
+        inviting = await connection.fetchval("SELECT email FROM users WHERE id = $1", user_id)
+    link = f"{services.settings.public_url}/invitations#token={token}"
+    await services.mail.send(email, "You are invited to Chorus", _MAIL.format(inviting=inviting, link=link))
 
 
 async def invite(held: Held, email: str, role: str) -> tuple[Invited, str]:

@@ -93,7 +93,7 @@ async def add_member(
         else:
             raise Conflict(email="This person is a member already; change their role instead.")
     if token is not None:
-        await invitations.tell(services, held, new.email, token)
+        await invitations.tell(services, caller.user_id, new.email, token)
     return added
 
 

@@ -25,12 +25,14 @@ _README: Final = """\
 Everything that Chorus holds of you, one JSON object a line, times in UTC.
 
 profile            who you are here
+identities         your accounts elsewhere with which you sign in
 memberships        the projects you are in, and as what
 conversations      those you have started or written in; a title only where you may read it
 messages           what you wrote, and the answers that agents gave you
 runs               those answers' calls of agents, and what they used
 agents             of the projects that you own; their secrets are not shown to anybody
 sessions           your sign-ins
+identities         your accounts at providers that you sign in with
 pins, shares       what you have pinned, and the links you have made
 invitations        to you, and by you
 audit              what the audit log says that you did, and what was done to you
@@ -39,6 +41,7 @@ audit              what the audit log says that you did, and what was done to yo
 FILES: Final = {
     "profile": "SELECT id, email, display_name, created_at, password_hash IS NOT NULL AS has_password FROM users "
     "WHERE id = $1",
+    "identities": "SELECT provider, subject, email, created_at FROM identities WHERE user_id = $1 ORDER BY created_at",
     "memberships": """
         SELECT p.id AS project_id, p.name, m.role, m.created_at AS since FROM project_members AS m
         JOIN projects AS p ON p.id = m.project_id WHERE m.user_id = $1 ORDER BY m.created_at
@@ -67,6 +70,9 @@ FILES: Final = {
         JOIN agent_versions AS v ON v.agent_id = a.id
         JOIN project_members AS m ON m.project_id = a.project_id AND m.user_id = $1 AND m.role = 'owner'
         ORDER BY a.created_at, v.version
+        """,
+    "identities": """
+        SELECT provider, subject, email, created_at FROM identities WHERE user_id = $1 ORDER BY created_at
         """,
     "sessions": """
         SELECT family AS id, min(issued_at) AS created_at, max(issued_at) AS last_used_at,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Push } from "../src/net/protocol";
-import { type Action, type Chat, EMPTY_CHAT, reduce, shelf, titleFrom } from "../src/state/chat";
+import { type Action, type Chat, EMPTY_CHAT, reduce, shelf, titleFrom, titleOf } from "../src/state/chat";
 import { nextToSend, worthKeeping } from "../src/state/outbox";
 import { CONVERSATION, conversation, outgoing, pushes, question, reply } from "./make";
 
@@ -11,16 +11,18 @@ const list = (
   change: Partial<Extract<Action, { type: "listed" }>> = {},
 ): Action => ({
   type: "listed",
+  projectId: "p1",
   archived: false,
   first: true,
   conversations,
   nextCursor: null,
   ...change,
 });
-const titles = (chat: Chat, archived = false) => shelf(chat, archived).map((one) => one.title);
+const titles = (chat: Chat, archived = false) => shelf(chat, archived).map((one) => titleOf(chat, one));
+const HERE = after(EMPTY_CHAT, { type: "project", projectId: "p1" });
 
 const opened = after(
-  EMPTY_CHAT,
+  HERE,
   list(),
   { type: "opened", id: CONVERSATION },
   { type: "subscribed", id: CONVERSATION, reply: reply() },
@@ -96,7 +98,7 @@ describe("a message on its way", () => {
   });
 
   test("brings its conversation onto the list before the server knows it, and once its message came it stays", () => {
-    const entry = outgoing({ conversationId: "new", opens: { projectId: "p1", title: "Tide" } });
+    const entry = outgoing({ conversationId: "new", content: "Tide", opens: { projectId: "p1" } });
     const early = after(opened, { type: "written", entry });
 
     expect(titles(early)).toEqual(["Tide", "Sea"]);
@@ -138,7 +140,7 @@ describe("sending", () => {
 describe("the list", () => {
   test("has the newest activity first", () => {
     const chat = after(
-      EMPTY_CHAT,
+      HERE,
       list([conversation(), conversation({ id: "c2", title: "Later", updated_at: "2026-01-02T00:00:00Z" })]),
       {
         type: "opened",
@@ -177,7 +179,7 @@ describe("the list", () => {
 
   test("forgets on a fresh first page what is gone, and adds what a further page brings", () => {
     const two = after(
-      EMPTY_CHAT,
+      HERE,
       list([
         conversation({ id: "c8", title: "Gone" }),
         conversation({ id: "c9", title: "Put away", archived: true }),
@@ -266,5 +268,65 @@ describe("the title of a new conversation", () => {
     ["```", ""],
   ])("is how its first message begins: %j", (content, title) => {
     expect(titleFrom(content)).toBe(title);
+  });
+});
+
+describe("other people", () => {
+  const typing = (userId: string): Action =>
+    push({ type: "typing", conversation_id: CONVERSATION, user_id: userId, expires_in_ms: 5_000 });
+  const writers = (chat: Chat) => Object.keys(chat.typing[CONVERSATION] ?? {});
+
+  test("write until their message comes, or until they have not said so for a while", () => {
+    const two = after(opened, typing("u2"), typing("u3"));
+    expect(writers(two)).toEqual(["u2", "u3"]);
+
+    const sent = after(two, push(pushes.created(2, question("m1", { author_id: "u2" }))));
+    expect(writers(sent)).toEqual(["u3"]);
+    expect(writers(after(sent, { type: "tick", now: Date.now() }))).toEqual(["u3"]);
+    expect(writers(after(sent, { type: "tick", now: Date.now() + 6_000 }))).toEqual([]);
+  });
+
+  test("are there as the subscription says, and come and go", () => {
+    const there = after(opened, {
+      type: "subscribed",
+      id: CONVERSATION,
+      reply: reply({ present: [{ user_id: "u2", status: "online" }] }),
+    });
+    const seen = (user_id: string, status: string): Action =>
+      push({ type: "presence", conversation_id: CONVERSATION, user_id, status });
+
+    expect(after(there, seen("u3", "away")).present[CONVERSATION]).toEqual({ u2: "online", u3: "away" });
+    expect(after(there, seen("u2", "offline")).present[CONVERSATION]).toEqual({});
+  });
+});
+
+describe("a project", () => {
+  const elsewhere = conversation({ id: "c7", project_id: "p2", title: "There" });
+
+  test("shows its own conversations only, though all projects' are told of", () => {
+    const told = after(
+      opened,
+      push({ type: "conversation.created", cursor: "e1:1", conversation: elsewhere }),
+    );
+    expect(titles(told)).toEqual(["Sea"]);
+    expect(titles(after(told, { type: "project", projectId: "p2" }))).toEqual(["There"]);
+  });
+
+  test("that is no longer on the screen keeps the other's list as it is", () => {
+    const late = after(
+      opened,
+      { type: "project", projectId: "p2" },
+      list([conversation({ id: "c5" })], { nextCursor: "more" }),
+    );
+    expect(late.shelves.active).toEqual({ loaded: false, nextCursor: null });
+  });
+
+  test("keeps a pin of one's own when others change the conversation", () => {
+    const pinned = after(
+      opened,
+      { type: "changed", id: CONVERSATION, change: { pinned: true } },
+      push({ type: "conversation.updated", cursor: "e1:2", conversation: conversation({ title: "Ocean" }) }),
+    );
+    expect(pinned.conversations[CONVERSATION]).toMatchObject({ title: "Ocean", pinned: true });
   });
 });

@@ -37,7 +37,6 @@ beforeEach(() => {
       return Promise.resolve({ message_id: `m${asked.length}` } as T);
     },
     born,
-    stored: () => undefined,
   });
 });
 
@@ -57,7 +56,7 @@ describe("what was written", () => {
     await settled();
 
     expect(asked).toMatchObject([
-      { type: "conversation.create", conversation_id: id, project_id: "p1", title: "Tide" },
+      { type: "conversation.create", conversation_id: id, project_id: "p1" },
       { type: "message.send", conversation_id: id, content: "# Tide\nwhen?", when_busy: "enqueue" },
     ]);
     expect(born.mock.calls).toEqual([[id]]);

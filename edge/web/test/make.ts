@@ -85,6 +85,7 @@ export function outgoing(change: Partial<Outgoing> = {}): Outgoing {
     whenBusy: "enqueue",
     writtenAt: Date.parse(AT) + 1_000,
     opens: null,
+    edits: null,
     status: "waiting",
     messageId: null,
     code: null,

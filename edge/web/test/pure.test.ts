@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { en } from "../src/i18n/en";
 import { detect, explain } from "../src/i18n/language";
 import { vi } from "../src/i18n/vi";
-import { ApiError } from "../src/net/api";
+import { ApiError } from "../src/net/http";
 import { characters, further, sanitised } from "../src/net/protocol";
 import { afterClose, delayBefore } from "../src/net/reconnect";
 import { byAge } from "../src/ui/ages";

@@ -2,16 +2,20 @@
  * What the page can do. Joins the session, the connection and the state; every decision about what a frame means
  * is the state's, every decision about when to come back is the connection's.
  */
-import { type Action, type Chat, EMPTY_CHAT, reduce, titleFrom } from "../state/chat";
+import { type Action, type Chat, EMPTY_CHAT, reduce, roleIn, titleOf } from "../state/chat";
 import { Store } from "../state/store";
 import { resumePoint, stoppable } from "../state/thread";
 import * as api from "./api";
 import { Connection, ConnectionLost, type Link, Refused } from "./connection";
 import { Deliveries } from "./deliveries";
+import { fileName, saveAs } from "./files";
+import { ApiError, all } from "./http";
 import { NOTICE_MS, Notices } from "./notices";
 import * as outboxStorage from "./outboxStorage";
-import type { Command, Conversation, ResumePoint, SubscribeReply, User } from "./protocol";
+import * as projectsApi from "./projects";
+import type { Command, Conversation, Project, ResumePoint, SubscribeReply, User } from "./protocol";
 import { type Session, SignedOut } from "./session";
+import * as threadsApi from "./threads";
 import { Timers } from "./timers";
 import { newId } from "./uuid";
 
@@ -22,6 +26,21 @@ const MEND_MS = 1_000;
 const RETRY_MS = 1_500;
 /** As many as the server gives: the first page overlaps with what a subscription brought. */
 const OLDER_PAGE = 200;
+/** Between two looks at who has stopped writing. */
+const QUIET_MS = 1_000;
+/** Others are told no more often. */
+const TYPING_EVERY_MS = 3_000;
+/** Between two readings of the members, where somebody unknown speaks. */
+const MEMBERS_EVERY_MS = 10_000;
+
+/** The close code that says: this sign-in was ended. */
+const REVOKED = 4503;
+
+const projectKey = (userId: string) => `chorus.project.${userId}`;
+
+/** Which project to show first to somebody. */
+export const preferProject = (userId: string, projectId: string): void =>
+  localStorage.setItem(projectKey(userId), projectId);
 
 export class ChatClient {
   readonly chat = new Store<Chat>(EMPTY_CHAT);
@@ -38,12 +57,17 @@ export class ChatClient {
   private readonly deletions = new Map<string, number>();
   private renewTimer = 0;
   private mendTimer = 0;
+  private quietTimer = 0;
+  private membersAt = 0;
+  private typedAt = 0;
   private greetedBefore = false;
   private stopped = false;
 
   constructor(
     private readonly session: Session,
     readonly user: User,
+    /** The server has ended this sign-in. */
+    private readonly ended: () => void = () => undefined,
   ) {
     this.deliveries = new Deliveries({
       chat: this.chat,
@@ -52,7 +76,6 @@ export class ChatClient {
       online: () => this.link.get().phase === "online",
       request: (command) => this.request(command),
       born: (id) => void this.subscribe(id),
-      stored: (id, content) => this.nameIt(id, content),
     });
     for (const entry of outboxStorage.load(user.id)) this.dispatch({ type: "written", entry });
   }
@@ -61,6 +84,10 @@ export class ChatClient {
 
   start(): void {
     window.addEventListener("pagehide", this.leaving);
+    document.addEventListener("visibilitychange", this.looking);
+    this.quietTimer = window.setInterval(() => {
+      if (Object.keys(this.chat.get().typing).length > 0) this.dispatch({ type: "tick", now: Date.now() });
+    }, QUIET_MS);
     void this.connect();
     void this.loadLists();
   }
@@ -69,6 +96,8 @@ export class ChatClient {
     this.stopped = true;
     this.leaving();
     window.removeEventListener("pagehide", this.leaving);
+    document.removeEventListener("visibilitychange", this.looking);
+    window.clearInterval(this.quietTimer);
     this.connection?.stop();
     window.clearTimeout(this.renewTimer);
     window.clearTimeout(this.mendTimer);
@@ -78,6 +107,7 @@ export class ChatClient {
   /** On this person's word: nothing of theirs stays in the browser. */
   forgetPerson(): void {
     outboxStorage.clear(this.user.id);
+    localStorage.removeItem(projectKey(this.user.id));
   }
 
   /** After the server had sent this page away. */
@@ -103,9 +133,13 @@ export class ChatClient {
       greeted: () => this.greeted(),
       push: (push) => {
         this.dispatch({ type: "push", push });
+        if (push.type === "message.created") this.meet(push.message.author_id);
         this.mend();
       },
-      link: (link) => this.link.set(link),
+      link: (link) => {
+        this.link.set(link);
+        if (link.phase === "stopped" && link.code === REVOKED) this.ended();
+      },
     });
     this.connection.start();
   }
@@ -114,6 +148,7 @@ export class ChatClient {
     this.subscribing.clear();
     this.renewLater();
     this.deliveries.flush();
+    this.looking();
     // Conversations made or changed elsewhere while this page was away.
     if (this.greetedBefore) void this.loadLists();
     this.greetedBefore = true;
@@ -143,21 +178,97 @@ export class ChatClient {
 
   // -- lists ----------------------------------------------------------------------------------------------------
 
+  /** What is asked over REST with a token that is good now. Rejects with `ApiError` or `SignedOut`. */
+  async rest<T>(work: (token: string) => Promise<T>): Promise<T> {
+    const token = await this.session.token();
+    try {
+      return await work(token);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      this.session.refuse();
+      return work(await this.session.token());
+    }
+  }
+
   private async loadLists(): Promise<void> {
-    const page = await this.eventually(async () => api.projects(await this.session.token()));
-    const project = page?.data[0];
-    if (project === undefined) return;
-    this.dispatch({ type: "project", projectId: project.id });
-    await Promise.all([this.loadShelf(project.id, false), this.loadShelf(project.id, true)]);
+    const projects = await this.eventually(async () => {
+      const token = await this.session.token();
+      return all((cursor) => api.projects(token, cursor));
+    });
+    if (projects === null) return;
+    this.dispatch({ type: "projects", projects });
+    const wanted = this.chat.get().projectId ?? localStorage.getItem(projectKey(this.user.id));
+    const project = projects.find((one) => one.id === wanted) ?? projects[0];
+    if (project !== undefined) await this.choose(project.id);
+  }
+
+  /** Show another project, or this one anew. */
+  async choose(projectId: string): Promise<void> {
+    preferProject(this.user.id, projectId);
+    this.dispatch({ type: "project", projectId });
+    await Promise.all([
+      this.loadMembers(),
+      this.loadAgents(),
+      this.loadPinned(projectId),
+      this.loadShelf(projectId, false),
+      this.loadShelf(projectId, true),
+    ]);
+  }
+
+  /** The projects have changed, by this page or another. */
+  async reloadProjects(): Promise<void> {
+    await this.loadLists();
+  }
+
+  async createProject(name: string): Promise<Project> {
+    const project = await this.rest((token) => projectsApi.create(token, name));
+    this.dispatch({ type: "projects", projects: [...this.chat.get().projects, project] });
+    void this.choose(project.id);
+    return project;
+  }
+
+  async loadMembers(): Promise<void> {
+    const { projectId } = this.chat.get();
+    if (projectId === null) return;
+    this.membersAt = Date.now();
+    const members = await this.eventually(async () => {
+      const token = await this.session.token();
+      return all((cursor) => projectsApi.members(token, projectId, cursor));
+    });
+    if (members !== null) this.dispatch({ type: "members", projectId, members });
+  }
+
+  async loadAgents(): Promise<void> {
+    const { projectId } = this.chat.get();
+    if (projectId === null) return;
+    const agents = await this.eventually(async () => {
+      const token = await this.session.token();
+      return all((cursor) => projectsApi.agents(token, projectId, cursor));
+    });
+    if (agents !== null) this.dispatch({ type: "agents", projectId, agents });
+  }
+
+  private async loadPinned(projectId: string): Promise<void> {
+    const page = await this.eventually(async () =>
+      api.conversations(await this.session.token(), projectId, { pinned: true }),
+    );
+    if (page !== null) this.dispatch({ type: "found", conversations: page.data });
+  }
+
+  /** Somebody speaks whom this page does not know: they came after the members were read. */
+  private meet(authorId: string | null): void {
+    const known = authorId === null || authorId === this.user.id || authorId in this.chat.get().members;
+    if (!known && Date.now() - this.membersAt > MEMBERS_EVERY_MS) void this.loadMembers();
   }
 
   private async loadShelf(projectId: string, archived: boolean, cursor: string | null = null): Promise<void> {
     const page = await this.eventually(async () =>
-      api.conversations(await this.session.token(), projectId, archived, cursor),
+      api.conversations(await this.session.token(), projectId, { archived }, cursor),
     );
     if (page === null) return;
     this.dispatch({
       type: "listed",
+      projectId,
       archived,
       first: cursor === null,
       conversations: page.data.filter((one) => one.archived === archived),
@@ -205,7 +316,9 @@ export class ChatClient {
         type: "subscribe",
         ...resumePoint(id, thread),
       });
-      if (reply !== undefined) this.dispatch({ type: "subscribed", id, reply });
+      if (reply === undefined) return;
+      this.dispatch({ type: "subscribed", id, reply });
+      for (const { user_id } of reply.present ?? []) this.meet(user_id);
     } catch (error) {
       if (!(error instanceof Refused)) return;
       if (error.error.retryable)
@@ -250,11 +363,19 @@ export class ChatClient {
 
   // -- messages -------------------------------------------------------------------------------------------------
 
-  private nameIt(id: string, content: string): void {
-    const conversation = this.chat.get().conversations[id];
-    const title = titleFrom(content);
-    if (conversation !== undefined && !conversation.title && title !== "") this.rename(id, title);
+  /** The person is writing here. */
+  typing(conversationId: string): void {
+    if (Date.now() - this.typedAt < TYPING_EVERY_MS || this.unborn(conversationId)) return;
+    this.typedAt = Date.now();
+    void this.request({ type: "typing", conversation_id: conversationId }).catch(() => undefined);
   }
+
+  /** Whether anybody looks at this window. */
+  private readonly looking = (): void => {
+    if (this.link.get().phase !== "online") return;
+    const status = document.visibilityState === "visible" ? "online" : "away";
+    void this.request({ type: "presence.set", status }).catch(() => undefined);
+  };
 
   /** Stop the answer being written, or the first that waits. */
   async cancel(conversationId: string): Promise<void> {
@@ -299,7 +420,7 @@ export class ChatClient {
   /** Shown at once, taken back where the server refuses. */
   private async change(
     id: string,
-    change: Partial<Pick<Conversation, "archived">> & { title?: string },
+    change: Partial<Pick<Conversation, "archived" | "agent_id">> & { title?: string },
   ): Promise<void> {
     const before = this.chat.get().conversations[id];
     if (before === undefined) return;
@@ -307,9 +428,51 @@ export class ChatClient {
     try {
       await this.ask({ type: "conversation.update", conversation_id: id, ...change });
     } catch (error) {
-      this.dispatch({ type: "changed", id, change: { title: before.title, archived: before.archived } });
+      this.dispatch({ type: "changed", id, change: before });
       this.notices.complain(error);
     }
+  }
+
+  /** Who answers in this conversation; null: nobody. */
+  letAnswer(id: string, agentId: string | null): void {
+    void this.change(id, { agent_id: agentId });
+  }
+
+  async pin(id: string, pinned: boolean): Promise<void> {
+    this.dispatch({ type: "changed", id, change: { pinned } });
+    try {
+      await this.rest((token) => threadsApi.pin(token, id, pinned));
+    } catch (error) {
+      this.dispatch({ type: "changed", id, change: { pinned: !pinned } });
+      this.notices.complain(error);
+    }
+  }
+
+  /** The conversations of this project that can still be brought back. */
+  async bin(cursor: string | null) {
+    const { projectId } = this.chat.get();
+    return this.rest((token) => api.conversations(token, projectId ?? "", { deleted: true }, cursor));
+  }
+
+  async restore(id: string): Promise<void> {
+    const conversation = await this.rest((token) => threadsApi.restore(token, id));
+    if (conversation.project_id) this.dispatch({ type: "found", conversations: [conversation] });
+  }
+
+  async takeHome(id: string, format: threadsApi.ExportFormat): Promise<void> {
+    const chat = this.chat.get();
+    const conversation = chat.conversations[id];
+    const title = conversation === undefined ? "" : titleOf(chat, conversation);
+    try {
+      const file = await this.rest((token) => threadsApi.exported(token, id, format));
+      saveAs(file, `${fileName(title)}.${format === "json" ? "json" : "md"}`);
+    } catch (error) {
+      this.notices.complain(error);
+    }
+  }
+
+  role(): string | undefined {
+    return roleIn(this.chat.get());
   }
 
   /** Gone from the screen now, from the server when the time to undo has passed. */
@@ -388,7 +551,7 @@ export class ChatClient {
         return await work();
       } catch (error) {
         if (error instanceof SignedOut) return null;
-        if (!(error instanceof api.ApiError)) throw error;
+        if (!(error instanceof ApiError)) throw error;
         const { status, code } = error;
         if (status === 401) this.session.refuse();
         else if (status > 0 && status < 500 && status !== 429) {

@@ -1,5 +1,5 @@
 /** Gets what was written to the server: in order, each under its one id, again after every lost connection. */
-import { type Action, type Chat, titleFrom } from "../state/chat";
+import type { Action, Chat } from "../state/chat";
 import { nextToSend, type Outgoing } from "../state/outbox";
 import type { Store } from "../state/store";
 import { Refused } from "./connection";
@@ -19,9 +19,16 @@ export interface Way {
   request<T>(command: Command): Promise<T>;
   /** The conversation exists now. */
   born(conversationId: string): void;
-  /** A message was stored in a conversation. */
-  stored(conversationId: string, content: string): void;
 }
+
+export interface More {
+  /** One's own earlier message, to be said differently. */
+  edits?: string;
+  /** Who answers; null: nobody. */
+  agentId?: string | null | undefined;
+}
+
+const agentIn = (agentId: string | null | undefined) => (agentId === undefined ? {} : { agentId });
 
 export class Deliveries {
   /** Conversations with a message on the wire. */
@@ -30,13 +37,13 @@ export class Deliveries {
   constructor(private readonly way: Way) {}
 
   /** Write a message, in a new conversation where `conversationId` is null. Returns the conversation's id. */
-  write(conversationId: string | null, text: string, whenBusy: WhenBusy): string | null {
+  write(conversationId: string | null, text: string, whenBusy: WhenBusy, more: More = {}): string | null {
     const { projectId } = this.way.chat.get();
     if (conversationId === null && projectId === null) return null;
     const content = sanitised(text);
     const id = conversationId ?? newId();
     const opens =
-      conversationId === null && projectId !== null ? { projectId, title: titleFrom(content) } : null;
+      conversationId === null && projectId !== null ? { projectId, ...agentIn(more.agentId) } : null;
     const entry: Outgoing = {
       clientMessageId: newId(),
       conversationId: id,
@@ -44,6 +51,8 @@ export class Deliveries {
       whenBusy,
       writtenAt: Date.now(),
       opens,
+      edits: more.edits ?? null,
+      ...(opens === null ? agentIn(more.agentId) : {}),
       status: "waiting",
       messageId: null,
       code: null,
@@ -96,14 +105,15 @@ export class Deliveries {
     this.flush();
   }
 
-  private async send({ clientMessageId, conversationId, content, whenBusy, opens }: Outgoing): Promise<void> {
-    const { dispatch, request, born, stored } = this.way;
+  private async send(entry: Outgoing): Promise<void> {
+    const { clientMessageId, conversationId, content, whenBusy, opens, edits, agentId } = entry;
+    const { dispatch, request, born } = this.way;
     if (opens !== null) {
       await request({
         type: "conversation.create",
         conversation_id: conversationId,
         project_id: opens.projectId,
-        ...(opens.title === "" ? {} : { title: opens.title }),
+        ...(opens.agentId === undefined ? {} : { agent_id: opens.agentId }),
       });
       dispatch({ type: "created", clientMessageId });
       born(conversationId);
@@ -114,6 +124,8 @@ export class Deliveries {
       client_message_id: clientMessageId,
       content,
       when_busy: whenBusy,
+      ...(edits ? { edits } : {}),
+      ...(agentId === undefined ? {} : { agent_id: agentId }),
     };
     // Such a frame would cost the connection, again and again.
     if (new TextEncoder().encode(JSON.stringify(command)).length > MAX_FRAME_BYTES - NUMBER_BYTES) {
@@ -122,6 +134,5 @@ export class Deliveries {
     }
     const { message_id } = await request<{ message_id: string }>(command);
     dispatch({ type: "acknowledged", clientMessageId, messageId: message_id });
-    stored(conversationId, content);
   }
 }

@@ -1,6 +1,7 @@
 /** What the page tells a person in passing, for as long as it can be undone. */
 import { Store } from "../state/store";
 import { Refused } from "./connection";
+import { ApiError } from "./http";
 import { SignedOut } from "./session";
 import type { Timers } from "./timers";
 import { newId } from "./uuid";
@@ -32,7 +33,10 @@ export class Notices {
 
   /** Say why something that was asked did not happen. Being signed out shows by itself. */
   complain(error: unknown): void {
-    if (!(error instanceof SignedOut)) this.fail(error instanceof Refused ? error.error.code : "unreachable");
+    if (error instanceof SignedOut) return;
+    this.fail(
+      error instanceof Refused ? error.error.code : error instanceof ApiError ? error.code : "unreachable",
+    );
   }
 
   readonly dismiss = (id: string): void => {

@@ -13,6 +13,7 @@ export type ErrorCode =
   | "invalid"
   | "too_large"
   | "idempotency_mismatch"
+  | "precondition_failed"
   | "conversation_busy"
   | "conversation_archived"
   | "run_ended"
@@ -35,11 +36,49 @@ export interface User {
   id: string;
   email: string;
   display_name: string;
+  email_verified?: boolean;
 }
 
 export interface Project {
   id: string;
   name: string;
+  /** The reader's own. */
+  role: string;
+  default_agent_id: string | null;
+  deleted_at?: string | null;
+}
+
+export interface Member {
+  status?: "active";
+  user_id: string;
+  email: string;
+  display_name: string;
+  role: string;
+}
+
+/** `secret` is only ever written; `has_secret` says that there is one. */
+export interface AgentConfig {
+  kind: string;
+  url?: string | null;
+  model?: string | null;
+  system_prompt?: string | null;
+  params?: Record<string, unknown>;
+  secret?: string | null;
+  has_secret?: boolean;
+  [more: string]: unknown;
+}
+
+export interface Agent {
+  id: string;
+  project_id: string;
+  name: string;
+  version: number;
+  config: AgentConfig;
+}
+
+export interface Present {
+  user_id: string;
+  status: string;
 }
 
 export interface Conversation {
@@ -49,8 +88,12 @@ export interface Conversation {
   archived: boolean;
   deleted?: boolean;
   agent_id: string | null;
+  created_by?: string;
   created_at: string;
   updated_at: string;
+  deleted_at?: string | null;
+  /** The reader's own; not told by pushes. */
+  pinned?: boolean;
 }
 
 export interface Message {
@@ -113,6 +156,7 @@ export interface SubscribeReply {
   messages: Message[];
   runs: RunSnapshot[];
   rejected: Rejected[];
+  present?: Present[];
 }
 
 export interface HelloReply {
@@ -175,6 +219,8 @@ export type Push =
       usage?: Usage | null;
       error?: RunError | null;
     }
+  | { type: "presence"; conversation_id: string; user_id: string; status: string; last_seen?: string }
+  | { type: "typing"; conversation_id: string; user_id: string; expires_in_ms: number }
   | { type: "ping" }
   | { type: "goodbye"; reason: string; reconnect_in_ms: number };
 
@@ -183,8 +229,14 @@ export type Command =
   | { type: "token.refresh"; token: string }
   | ({ type: "subscribe" } & ResumePoint)
   | { type: "unsubscribe"; conversation_id: string }
-  | { type: "conversation.create"; conversation_id: string; project_id: string; title?: string }
-  | { type: "conversation.update"; conversation_id: string; title?: string; archived?: boolean }
+  | { type: "conversation.create"; conversation_id: string; project_id: string; agent_id?: string | null }
+  | {
+      type: "conversation.update";
+      conversation_id: string;
+      title?: string;
+      archived?: boolean;
+      agent_id?: string | null;
+    }
   | { type: "conversation.delete"; conversation_id: string }
   | {
       type: "message.send";
@@ -192,9 +244,13 @@ export type Command =
       client_message_id: string;
       content: string;
       when_busy: WhenBusy;
+      agent_id?: string | null;
+      edits?: string;
     }
   | { type: "message.regenerate"; conversation_id: string; message_id: string; client_request_id: string }
   | { type: "run.cancel"; conversation_id: string; run_id?: string; client_message_id?: string }
+  | { type: "typing"; conversation_id: string }
+  | { type: "presence.set"; status: "online" | "away" }
   | { type: "ping" };
 
 export const MAX_CONTENT_CHARACTERS = 16_000;

@@ -1,5 +1,5 @@
 /** Everything on the screen that came from the server or is on its way to it. Pure: an action in, a state out. */
-import type { Conversation, Message, Push, SubscribeReply } from "../net/protocol";
+import type { Agent, Conversation, Member, Message, Project, Push, SubscribeReply } from "../net/protocol";
 import type { Outgoing } from "./outbox";
 import { EMPTY_THREAD, olderLoaded, pushed, subscribed, type Thread } from "./thread";
 
@@ -11,6 +11,10 @@ export interface Shelf {
 
 export interface Chat {
   projectId: string | null;
+  projects: readonly Project[];
+  /** Of the project on the screen. */
+  members: Readonly<Record<string, Member>>;
+  agents: readonly Agent[];
   conversations: Readonly<Record<string, Conversation>>;
   shelves: { active: Shelf; archived: Shelf };
   /** Deleted on this screen; the server is told when the time to undo has passed. */
@@ -19,29 +23,48 @@ export interface Chat {
   outbox: readonly Outgoing[];
   /** Runs that this page asked to stop, until they end. */
   stopping: Readonly<Record<string, true>>;
+  /** The others who look at a conversation, by it and by them: online or away. */
+  present: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Who is writing in a conversation, and until when (milliseconds since 1970) that is to be believed. */
+  typing: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 export const EMPTY_CHAT: Chat = {
   projectId: null,
+  projects: [],
+  members: {},
+  agents: [],
   conversations: {},
   shelves: { active: { loaded: false, nextCursor: null }, archived: { loaded: false, nextCursor: null } },
   deleting: {},
   threads: {},
   outbox: [],
   stopping: {},
+  present: {},
+  typing: {},
 };
 
 export type Action =
   | { type: "push"; push: Push }
+  | { type: "projects"; projects: readonly Project[] }
   | { type: "project"; projectId: string }
+  | { type: "members"; projectId: string; members: readonly Member[] }
+  | { type: "agents"; projectId: string; agents: readonly Agent[] }
+  | { type: "found"; conversations: readonly Conversation[] }
+  | { type: "tick"; now: number }
   | {
       type: "listed";
+      projectId: string;
       archived: boolean;
       first: boolean;
       conversations: readonly Conversation[];
       nextCursor: string | null;
     }
-  | { type: "changed"; id: string; change: Partial<Pick<Conversation, "title" | "archived">> }
+  | {
+      type: "changed";
+      id: string;
+      change: Partial<Pick<Conversation, "title" | "archived" | "agent_id" | "pinned">>;
+    }
   | { type: "removing"; id: string; removing: boolean }
   | { type: "removed"; id: string }
   | { type: "opened"; id: string }
@@ -60,8 +83,21 @@ export function reduce(chat: Chat, action: Action): Chat {
   switch (action.type) {
     case "push":
       return onPush(chat, action.push);
+    case "projects":
+      return { ...chat, projects: action.projects };
     case "project":
-      return { ...chat, projectId: action.projectId };
+      return action.projectId === chat.projectId
+        ? chat
+        : { ...chat, projectId: action.projectId, members: {}, agents: [], shelves: EMPTY_CHAT.shelves };
+    case "members":
+      if (action.projectId !== chat.projectId) return chat;
+      return { ...chat, members: Object.fromEntries(action.members.map((one) => [one.user_id, one])) };
+    case "agents":
+      return action.projectId === chat.projectId ? { ...chat, agents: action.agents } : chat;
+    case "found":
+      return action.conversations.reduce(withConversation, chat);
+    case "tick":
+      return quiet(chat, action.now);
     case "listed":
       return listed(chat, action);
     case "changed": {
@@ -125,7 +161,13 @@ function onPush(chat: Chat, push: Push): Chat {
       // With this code another text holds the id: that one was stored, and is shown.
       if (push.code === "idempotency_mismatch") return chat;
       return reduce(chat, { type: "refused", clientMessageId: push.client_message_id, code: push.code });
+    case "presence":
+      return withPresent(chat, push.conversation_id, push.user_id, push.status);
+    case "typing":
+      return withTyping(chat, push.conversation_id, push.user_id, Date.now() + push.expires_in_ms);
     case "message.created": {
+      const quieter = withTyping(chat, push.conversation_id, push.message.author_id ?? "", null);
+      if (quieter !== chat) return onPush(quieter, push);
       const next = onThread(chat, push.conversation_id, (thread) => pushed(thread, push));
       return arrived(touched(next, push.conversation_id, push.message.created_at), [push.message]);
     }
@@ -146,8 +188,11 @@ function onPush(chat: Chat, push: Push): Chat {
 
 function onSubscribed(chat: Chat, id: string, reply: SubscribeReply): Chat {
   if (reply.state.deleted) return removed(chat, id);
+  const present = Object.fromEntries((reply.present ?? []).map((one) => [one.user_id, one.status]));
   const next = withConversation(
-    onThread(chat, id, (thread) => subscribed(thread, reply)),
+    onThread({ ...chat, present: { ...chat.present, [id]: present } }, id, (thread) =>
+      subscribed(thread, reply),
+    ),
     reply.state,
   );
   return reply.rejected.reduce(
@@ -158,14 +203,16 @@ function onSubscribed(chat: Chat, id: string, reply: SubscribeReply): Chat {
 
 function listed(chat: Chat, page: Extract<Action, { type: "listed" }>): Chat {
   const kept = Object.values(chat.conversations).filter(
-    ({ id, archived }) =>
+    ({ id, archived, project_id }) =>
       !page.first ||
+      project_id !== page.projectId ||
       archived !== page.archived ||
       id in chat.threads ||
       chat.outbox.some((entry) => entry.conversationId === id),
   );
   const conversations = Object.fromEntries(kept.map((one) => [one.id, one]));
   for (const one of page.conversations) conversations[one.id] = one;
+  if (page.projectId !== chat.projectId) return { ...chat, conversations };
   const shelf = { loaded: true, nextCursor: page.nextCursor };
   const shelves = page.archived ? { ...chat.shelves, archived: shelf } : { ...chat.shelves, active: shelf };
   return { ...chat, conversations, shelves };
@@ -181,9 +228,9 @@ function written(chat: Chat, entry: Outgoing): Chat {
   return withConversation(next, {
     id: entry.conversationId,
     project_id: entry.opens.projectId,
-    title: entry.opens.title,
+    title: null,
     archived: false,
-    agent_id: null,
+    agent_id: entry.opens.agentId ?? null,
     created_at: at,
     updated_at: at,
   });
@@ -217,7 +264,43 @@ function removed(chat: Chat, id: string): Chat {
 }
 
 function withConversation(chat: Chat, conversation: Conversation): Chat {
-  return { ...chat, conversations: { ...chat.conversations, [conversation.id]: conversation } };
+  // Pins are each person's own, so what everybody is told does not speak of them.
+  const pinned = conversation.pinned ?? chat.conversations[conversation.id]?.pinned ?? false;
+  return {
+    ...chat,
+    conversations: { ...chat.conversations, [conversation.id]: { ...conversation, pinned } },
+  };
+}
+
+function withPresent(chat: Chat, id: string, userId: string, status: string): Chat {
+  const there = without(chat.present[id] ?? {}, userId);
+  return {
+    ...chat,
+    present: { ...chat.present, [id]: status === "offline" ? there : { ...there, [userId]: status } },
+  };
+}
+
+/** `until` null: they have stopped. */
+function withTyping(chat: Chat, id: string, userId: string, until: number | null): Chat {
+  const there = chat.typing[id] ?? {};
+  if (until === null && !(userId in there)) return chat;
+  const others = without(there, userId);
+  return {
+    ...chat,
+    typing: { ...chat.typing, [id]: until === null ? others : { ...others, [userId]: until } },
+  };
+}
+
+/** Forget whoever said too long ago that they were writing. */
+function quiet(chat: Chat, now: number): Chat {
+  return Object.entries(chat.typing).reduce(
+    (state, [id, there]) =>
+      Object.entries(there).reduce(
+        (one, [userId, until]) => (until <= now ? withTyping(one, id, userId, null) : one),
+        state,
+      ),
+    chat,
+  );
 }
 
 function withThread(chat: Chat, id: string, thread: Thread): Chat {
@@ -253,8 +336,24 @@ function without<T>(record: Readonly<Record<string, T>>, id: string): Readonly<R
 /** One list of the side bar, newest activity first. */
 export function shelf(chat: Chat, archived: boolean): readonly Conversation[] {
   return Object.values(chat.conversations)
-    .filter((one) => one.archived === archived && !(one.id in chat.deleting))
+    .filter(
+      (one) => one.project_id === chat.projectId && one.archived === archived && !(one.id in chat.deleting),
+    )
     .sort((a, b) => Date.parse(b.updated_at) - Date.parse(a.updated_at));
+}
+
+/** The reader's role in the project on the screen. */
+export const roleIn = (chat: Chat): string | undefined =>
+  chat.projects.find((one) => one.id === chat.projectId)?.role;
+
+/** What to call a conversation: its title, or until it has one how its first message begins. Empty where nothing is known. */
+export function titleOf(chat: Chat, conversation: Conversation): string {
+  if (conversation.title) return conversation.title;
+  const thread = chat.threads[conversation.id];
+  const first =
+    thread !== undefined && !thread.older ? thread.messages.find((one) => one.role === "user") : undefined;
+  const waiting = chat.outbox.find((one) => one.conversationId === conversation.id);
+  return titleFrom(first?.content ?? waiting?.content ?? "");
 }
 
 /** A title for a conversation that has none: how its first message begins. */

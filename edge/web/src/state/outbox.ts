@@ -9,7 +9,11 @@ export interface Outgoing {
   /** Milliseconds since 1970; the order of sending. */
   writtenAt: number;
   /** The conversation to create first, where this message opens it. */
-  opens: { projectId: string; title: string } | null;
+  opens: { projectId: string; agentId?: string | null } | null;
+  /** One's own earlier message that this one says differently. */
+  edits: string | null;
+  /** Who answers this one; undefined: whoever answers in the conversation. */
+  agentId?: string | null;
   /** `waiting`: not known to be stored. `sent`: stored, not yet seen in the thread. `refused`: nobody has it. */
   status: "waiting" | "sent" | "refused";
   messageId: string | null;

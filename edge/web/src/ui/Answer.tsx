@@ -4,16 +4,20 @@ import type { Dictionary } from "../i18n/en";
 import { explain } from "../i18n/language";
 import type { Answer } from "../state/thread";
 import { useCopied, usePaced } from "./hooks";
-import { Again, Back, Check, Copy, Forward, Mark, Warning } from "./icons";
+import { Again, Check, Copy, Mark, Warning } from "./icons";
 import { Markdown } from "./Markdown";
+import { Siblings } from "./Siblings";
 
 /** All answers to one question: the newest, and a way to the others. */
 export const Answers = memo(
   function Answers({ answers, ...rest }: AnswersProps) {
+    const text = useText();
     const [chosen, setChosen] = useState<{ index: number; of: number } | null>(null);
     const newest = answers.length - 1;
     // A choice holds until another answer arrives.
-    const index = chosen !== null && chosen.of === answers.length ? chosen.index : newest;
+    const wanted = answers.findIndex((one) => one.id === rest.wantedId);
+    const index =
+      chosen !== null && chosen.of === answers.length ? chosen.index : wanted >= 0 ? wanted : newest;
     const answer = answers[index];
     if (answer === undefined) return null;
     return (
@@ -26,6 +30,7 @@ export const Answers = memo(
             <Siblings
               index={index}
               of={answers.length}
+              labels={text.answer}
               choose={(next) => setChosen({ index: next, of: answers.length })}
             />
           ) : null
@@ -37,6 +42,8 @@ export const Answers = memo(
     before.last === after.last &&
     before.busy === after.busy &&
     before.stopping === after.stopping &&
+    before.wantedId === after.wantedId &&
+    before.mayAsk === after.mayAsk &&
     before.onRegenerate === after.onRegenerate &&
     before.questionId === after.questionId &&
     before.answers.length === after.answers.length &&
@@ -51,6 +58,9 @@ interface AnswersProps {
   /** Another answer of the conversation is being written. */
   busy: boolean;
   stopping: boolean;
+  /** The message that somebody came to see. */
+  wantedId: string | null;
+  mayAsk: boolean;
   onRegenerate(messageId: string): void;
 }
 
@@ -72,7 +82,8 @@ interface AnswerViewProps extends Omit<AnswersProps, "answers"> {
   siblings: ReactNode;
 }
 
-function AnswerView({ answer, questionId, last, busy, stopping, siblings, onRegenerate }: AnswerViewProps) {
+function AnswerView(props: AnswerViewProps) {
+  const { answer, questionId, last, busy, stopping, wantedId, mayAsk, siblings, onRegenerate } = props;
   const text = useText();
   const streaming = answer.status === "streaming";
   const shown = usePaced(answer.text, streaming);
@@ -80,7 +91,7 @@ function AnswerView({ answer, questionId, last, busy, stopping, siblings, onRege
   const remark = open ? null : remarkOn(answer, text);
   return (
     <article
-      className="group/answer flex gap-3.5"
+      className={`group/answer flex gap-3.5 ${wantedId === answer.id ? "found" : ""}`}
       data-testid="message-assistant"
       data-status={answer.status}
       data-message-id={answer.id}
@@ -115,7 +126,7 @@ function AnswerView({ answer, questionId, last, busy, stopping, siblings, onRege
           >
             {answer.status === "failed" && <Warning className="h-4 w-4 shrink-0" />}
             <span>{remark}</span>
-            {(answer.status === "failed" || shown === "") && (
+            {mayAsk && (answer.status === "failed" || shown === "") && (
               <button
                 type="button"
                 className="quiet-button py-1 text-accent hover:text-accent"
@@ -136,7 +147,7 @@ function AnswerView({ answer, questionId, last, busy, stopping, siblings, onRege
           >
             {siblings}
             {!open && shown !== "" && <CopyButton text={answer.text} />}
-            {!open && answer.status !== "failed" && (
+            {mayAsk && !open && answer.status !== "failed" && (
               <button
                 type="button"
                 className="icon-button h-8 w-8"
@@ -195,36 +206,5 @@ export function CopyButton({ text: copied }: { text: string }) {
     >
       {done ? <Check className="h-4 w-4 text-accent" /> : <Copy className="h-4 w-4" />}
     </button>
-  );
-}
-
-function Siblings({ index, of, choose }: { index: number; of: number; choose(index: number): void }) {
-  const text = useText();
-  return (
-    <fieldset className="flex items-center text-sm text-ink-soft" aria-label={text.answer.nth(index + 1, of)}>
-      <button
-        type="button"
-        className="icon-button h-8 w-7"
-        data-testid="sibling-previous"
-        aria-label={text.answer.previous}
-        disabled={index === 0}
-        onClick={() => choose(index - 1)}
-      >
-        <Back className="h-4 w-4" />
-      </button>
-      <span className="tabular-nums" data-testid="sibling-place">
-        {index + 1}/{of}
-      </span>
-      <button
-        type="button"
-        className="icon-button h-8 w-7"
-        data-testid="sibling-next"
-        aria-label={text.answer.next}
-        disabled={index === of - 1}
-        onClick={() => choose(index + 1)}
-      >
-        <Forward className="h-4 w-4" />
-      </button>
-    </fieldset>
   );
 }

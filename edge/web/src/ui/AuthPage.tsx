@@ -1,20 +1,39 @@
-import { type FormEvent, type ReactNode, useId, useState } from "react";
+import { type FormEvent, useEffect, useId, useState } from "react";
 import { useText } from "../i18n/context";
 import { explain } from "../i18n/language";
+import * as api from "../net/api";
 import type { User } from "../net/protocol";
-import type { Session } from "../net/session";
+import { Session } from "../net/session";
 import { type AuthMode, authFailure } from "./authFailure";
-import { Eye, Mark } from "./icons";
-import { LanguageSwitch, ThemeSwitch } from "./switches";
+import { EntryFrame, PasswordField } from "./EntryFrame";
+import { Failure, Field, Said, useTask } from "./forms";
+import { providerName } from "./providers";
 
-export function AuthPage({ session, onEntered }: { session: Session; onEntered(user: User): void }) {
+interface Props {
+  session: Session;
+  /** What to say first. */
+  note: string | null;
+  /** A code: why the way in did not work before. */
+  failed: string | null;
+  onEntered(user: User): void;
+}
+
+export function AuthPage({ session, note, failed, onEntered }: Props) {
   const text = useText();
   const [mode, setMode] = useState<AuthMode>("signIn");
+  const [forgotten, setForgotten] = useState(false);
   const [busy, setBusy] = useState(false);
-  const [failure, setFailure] = useState<string | null>(null);
-  const [shown, setShown] = useState(false);
+  const [failure, setFailure] = useState<string | null>(failed);
+  const [providers, setProviders] = useState<readonly string[]>([]);
   const failureId = useId();
   const signingUp = mode === "signUp";
+
+  useEffect(() => {
+    api.config().then(
+      (config) => setProviders(config.oauth_providers ?? []),
+      () => undefined,
+    );
+  }, []);
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -35,117 +54,148 @@ export function AuthPage({ session, onEntered }: { session: Session; onEntered(u
     }
   }
 
+  if (forgotten) return <ForgotPage onBack={() => setForgotten(false)} />;
   return (
-    <div className="flex min-h-full flex-col">
-      <header className="flex items-center justify-end gap-1 p-3">
-        <ThemeSwitch />
-        <LanguageSwitch />
-      </header>
-      <main className="flex flex-1 items-start justify-center px-5 pb-16 pt-[6vh] sm:items-center sm:pt-0">
-        <div className="w-full max-w-sm animate-rise">
-          <div className="mb-10 flex items-center gap-3">
-            <Mark className="h-10 w-10" />
-            <div>
-              <p className="text-lg font-semibold leading-tight tracking-tight">Chorus</p>
-              <p className="text-sm leading-tight text-ink-faint">{text.auth.tagline}</p>
-            </div>
-          </div>
-          <h1 className="text-2xl font-semibold tracking-tight">
-            {signingUp ? text.auth.signUpTitle : text.auth.signInTitle}
-          </h1>
-          <p className="mt-1 text-ink-soft">{signingUp ? text.auth.signUpLead : text.auth.signInLead}</p>
-
-          <form onSubmit={submit} className="mt-7 space-y-4" noValidate aria-describedby={failureId}>
-            {signingUp && (
-              <Field label={text.auth.name}>
-                <input
-                  className="field"
-                  name="name"
-                  autoComplete="name"
-                  data-testid="auth-name"
-                  maxLength={80}
-                />
-              </Field>
-            )}
-            <Field label={text.auth.email}>
-              <input
-                className="field"
-                name="email"
-                type="email"
-                autoComplete="email"
-                inputMode="email"
-                autoCapitalize="none"
-                spellCheck={false}
-                data-testid="auth-email"
-              />
-            </Field>
-            <Field label={text.auth.password} hint={signingUp ? text.auth.passwordHint : undefined}>
-              <div className="relative">
-                <input
-                  className="field pr-11"
-                  name="password"
-                  type={shown ? "text" : "password"}
-                  autoComplete={signingUp ? "new-password" : "current-password"}
-                  data-testid="auth-password"
-                />
-                <button
-                  type="button"
-                  className={`icon-button absolute right-1 top-1/2 -translate-y-1/2 ${shown ? "text-accent" : ""}`}
-                  aria-label={shown ? text.auth.hidePassword : text.auth.showPassword}
-                  aria-pressed={shown}
-                  onClick={() => setShown(!shown)}
-                >
-                  <Eye />
-                </button>
-              </div>
-            </Field>
-            <p
-              id={failureId}
-              role="alert"
-              data-testid="auth-failure"
-              className={failure ? "rounded-xl bg-danger-soft px-3.5 py-2.5 text-sm text-danger" : "hidden"}
-            >
-              {failure && explain(text, failure)}
-            </p>
+    <EntryFrame
+      title={signingUp ? text.auth.signUpTitle : text.auth.signInTitle}
+      lead={signingUp ? text.auth.signUpLead : text.auth.signInLead}
+    >
+      {note && (
+        <div className="mt-5">
+          <Said testId="auth-note">{note}</Said>
+        </div>
+      )}
+      {providers.length > 0 && (
+        <div className="mt-7 space-y-2.5">
+          {providers.map((provider) => (
             <button
-              type="submit"
-              disabled={busy}
-              data-testid="auth-submit"
-              className="w-full rounded-xl bg-accent px-4 py-2.5 font-medium text-accent-ink transition-opacity hover:opacity-90 disabled:opacity-60"
-            >
-              {busy ? text.auth.working : signingUp ? text.auth.signUp : text.auth.signIn}
-            </button>
-          </form>
-
-          <p className="mt-6 text-sm text-ink-soft">
-            {signingUp ? text.auth.toSignIn : text.auth.toSignUp}{" "}
-            <button
+              key={provider}
               type="button"
-              data-testid="auth-switch"
-              className="rounded font-medium text-accent underline-offset-4 hover:underline"
-              onClick={() => {
-                setMode(signingUp ? "signIn" : "signUp");
-                setFailure(null);
-              }}
+              className="line-button w-full py-2.5"
+              data-testid={`auth-with-${provider}`}
+              onClick={() => Session.leaveFor(provider, location.pathname)}
             >
-              {signingUp ? text.auth.signIn : text.auth.signUp}
+              {text.enter.with(providerName(provider))}
             </button>
+          ))}
+          <p className="flex items-center gap-3 pt-3 text-xs text-ink-faint before:h-px before:flex-1 before:bg-line after:h-px after:flex-1 after:bg-line">
+            {text.enter.or}
           </p>
         </div>
-      </main>
-    </div>
+      )}
+      <form onSubmit={submit} className="mt-7 space-y-4" noValidate aria-describedby={failureId}>
+        {signingUp && (
+          <Field label={text.auth.name}>
+            <input className="field" name="name" autoComplete="name" data-testid="auth-name" maxLength={80} />
+          </Field>
+        )}
+        <Field label={text.auth.email}>
+          <input
+            className="field"
+            name="email"
+            type="email"
+            autoComplete="email"
+            inputMode="email"
+            autoCapitalize="none"
+            spellCheck={false}
+            data-testid="auth-email"
+          />
+        </Field>
+        <PasswordField
+          label={text.auth.password}
+          hint={signingUp ? text.auth.passwordHint : undefined}
+          name="password"
+          fresh={signingUp}
+          testId="auth-password"
+        />
+        <p
+          id={failureId}
+          role="alert"
+          data-testid="auth-failure"
+          className={failure ? "rounded-xl bg-danger-soft px-3.5 py-2.5 text-sm text-danger" : "hidden"}
+        >
+          {failure && explain(text, failure)}
+        </p>
+        <button
+          type="submit"
+          disabled={busy}
+          data-testid="auth-submit"
+          className="w-full rounded-xl bg-accent px-4 py-2.5 font-medium text-accent-ink transition-opacity hover:opacity-90 disabled:opacity-60"
+        >
+          {busy ? text.auth.working : signingUp ? text.auth.signUp : text.auth.signIn}
+        </button>
+      </form>
+
+      <p className="mt-6 flex flex-wrap justify-between gap-x-4 gap-y-2 text-sm text-ink-soft">
+        <span>
+          {signingUp ? text.auth.toSignIn : text.auth.toSignUp}{" "}
+          <button
+            type="button"
+            data-testid="auth-switch"
+            className="rounded font-medium text-accent underline-offset-4 hover:underline"
+            onClick={() => {
+              setMode(signingUp ? "signIn" : "signUp");
+              setFailure(null);
+            }}
+          >
+            {signingUp ? text.auth.signIn : text.auth.signUp}
+          </button>
+        </span>
+        {!signingUp && (
+          <button
+            type="button"
+            data-testid="auth-forgot"
+            className="rounded font-medium text-ink-soft underline-offset-4 hover:underline"
+            onClick={() => setForgotten(true)}
+          >
+            {text.enter.forgot}
+          </button>
+        )}
+      </p>
+    </EntryFrame>
   );
 }
 
-function Field({ label, hint, children }: { label: string; hint?: string | undefined; children: ReactNode }) {
+function ForgotPage({ onBack }: { onBack(): void }) {
+  const text = useText();
+  const task = useTask();
   return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: the control is the child.
-    <label className="block">
-      <span className="mb-1.5 flex justify-between text-sm">
-        <span className="font-medium">{label}</span>
-        {hint && <span className="text-ink-faint">{hint}</span>}
-      </span>
-      {children}
-    </label>
+    <EntryFrame title={text.enter.forgotTitle} lead={text.enter.forgotLead}>
+      <form
+        className="mt-7 space-y-4"
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          const email = String(new FormData(event.currentTarget).get("email") ?? "").trim();
+          void task.run(() => api.forgot(email), { 422: "bad_email" });
+        }}
+      >
+        <Field label={text.auth.email}>
+          <input
+            className="field"
+            name="email"
+            type="email"
+            autoComplete="email"
+            inputMode="email"
+            autoCapitalize="none"
+            spellCheck={false}
+            data-testid="forgot-email"
+          />
+        </Field>
+        <Failure code={task.failure} />
+        <Said testId="forgot-sent">{task.done && text.enter.linkSent}</Said>
+        <button
+          type="submit"
+          className="solid-button w-full py-2.5"
+          disabled={task.busy}
+          data-testid="forgot-submit"
+        >
+          {text.enter.sendLink}
+        </button>
+        <button type="button" className="quiet-button w-full justify-center" onClick={onBack}>
+          {text.enter.backToSignIn}
+        </button>
+      </form>
+    </EntryFrame>
   );
 }

@@ -2,21 +2,49 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { useText } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import type { WhenBusy } from "../net/protocol";
+import type { Session } from "../net/session";
+import type { ExportFormat } from "../net/threads";
+import { roleIn, titleOf } from "../state/chat";
+import { may, mayEnd } from "../state/roles";
 import { stoppable } from "../state/thread";
+import { AgentMenu } from "./AgentMenu";
 import { Composer, type ComposerHandle } from "./Composer";
 import { ConnectionBanner } from "./ConnectionBanner";
+import { RenameField } from "./ConversationItem";
 import { useMedia, useRoute, useStore } from "./hooks";
 import { Compose, Mark, Menu, Restore } from "./icons";
 import { Notices } from "./Notices";
+import { PresentPeople, TypingLine } from "./Presence";
+import { ProjectPage } from "./ProjectPage";
+import { SearchPalette } from "./SearchPalette";
+import { SettingsPage } from "./SettingsPage";
+import { ShareDialog } from "./ShareDialog";
 import { Sidebar } from "./Sidebar";
+import { ThreadMenu } from "./ThreadMenu";
 import { ThreadView } from "./ThreadView";
 
-export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(): void }) {
+export function ChatPage({
+  client,
+  session,
+  onSignOut,
+  onGone,
+}: {
+  client: ChatClient;
+  session: Session;
+  onSignOut(): void;
+  /** The account is deleted. */
+  onGone(): void;
+}) {
   const text = useText();
   const chat = useStore(client.chat);
   const link = useStore(client.link);
   const notices = useStore(client.notices.shown);
-  const [open, go] = useRoute();
+  const [route, go] = useRoute();
+  const open = route.at === "thread" ? route.id : null;
+  const wanted = route.at === "thread" ? route.message : null;
+  const [searching, setSearching] = useState(false);
+  const [sharing, setSharing] = useState<string | null>(null);
+  const [renaming, setRenaming] = useState(false);
   const wide = useMedia("(min-width: 768px)");
   const [drawer, setDrawer] = useState(false);
   const composer = useRef<ComposerHandle>(null);
@@ -27,7 +55,10 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
   const run = thread ? stoppable(thread) : null;
   const answering = run !== null || outbox.some((entry) => entry.status === "sent");
   const stopping = run !== null && run.id in chat.stopping;
-  const title = conversation ? conversation.title || text.list.untitled : "";
+  const title = conversation ? titleOf(chat, conversation) || text.list.untitled : "";
+  const role = roleIn(chat);
+  const mayWrite = may(role, "write");
+  const project = chat.projects.find((one) => one.id === chat.projectId);
 
   const shown = useRef<string | null>(null);
   useEffect(() => {
@@ -42,6 +73,35 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
     document.title = title ? `${title} · Chorus` : "Chorus";
   }, [title]);
 
+  // An address may lead into another project.
+  const elsewhere = conversation?.project_id;
+  useEffect(() => {
+    if (elsewhere === undefined || elsewhere === client.chat.get().projectId) return;
+    if (client.chat.get().projects.some((one) => one.id === elsewhere)) void client.choose(elsewhere);
+  }, [client, elsewhere]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another conversation is not being renamed.
+  useEffect(() => setRenaming(false), [open]);
+  useEffect(() => {
+    if (route.at !== "thread") setDrawer(false);
+  }, [route]);
+
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (
+        event.key.toLowerCase() !== "k" ||
+        !(event.ctrlKey || event.metaKey) ||
+        event.shiftKey ||
+        event.altKey
+      )
+        return;
+      event.preventDefault();
+      setSearching(true);
+    };
+    window.addEventListener("keydown", onKeyDown);
+    return () => window.removeEventListener("keydown", onKeyDown);
+  }, []);
+
   const stop = useCallback(() => {
     if (open !== null) void client.cancel(open);
   }, [client, open]);
@@ -50,7 +110,9 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
     if (!answering) return;
     const onKeyDown = (event: KeyboardEvent) => {
       const taken =
-        event.defaultPrevented || event.isComposing || document.querySelector(":popover-open") !== null;
+        event.defaultPrevented ||
+        event.isComposing ||
+        document.querySelector(":popover-open, dialog[open]") !== null;
       if (event.key === "Escape" && !taken) stop();
     };
     window.addEventListener("keydown", onKeyDown);
@@ -76,6 +138,18 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
     },
     [client, open, go],
   );
+  const onPin = useCallback((id: string, pinned: boolean) => void client.pin(id, pinned), [client]);
+  const onShare = useCallback((id: string) => setSharing(id), []);
+  const onExport = useCallback(
+    (id: string, format: ExportFormat) => void client.takeHome(id, format),
+    [client],
+  );
+  const onEdit = useCallback(
+    (messageId: string, content: string) => {
+      if (open !== null) client.deliveries.write(open, content, "interrupt", { edits: messageId });
+    },
+    [client, open],
+  );
   const onRegenerate = useCallback(
     (messageId: string) => {
       if (open !== null) void client.regenerate(open, messageId);
@@ -89,9 +163,9 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
     composer.current?.focus();
   }
 
-  function send(content: string, whenBusy: WhenBusy) {
-    const id = client.deliveries.write(open, content, whenBusy);
-    if (id !== null && id !== open) go(id);
+  function send(content: string, whenBusy: WhenBusy, agentId: string | null | undefined) {
+    const id = client.deliveries.write(open, content, whenBusy, { agentId });
+    if (id !== null && (id !== open || wanted !== null)) go(id);
   }
 
   return (
@@ -116,6 +190,7 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
         }`}
       >
         <Sidebar
+          client={client}
           chat={chat}
           user={client.user}
           open={open}
@@ -124,6 +199,10 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
           onRename={onRename}
           onArchive={onArchive}
           onDelete={onDelete}
+          onPin={onPin}
+          onShare={onShare}
+          onExport={onExport}
+          onSearch={() => setSearching(true)}
           onMore={(archived) => void client.loadMore(archived)}
           onSignOut={onSignOut}
         />
@@ -141,12 +220,54 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
           >
             <Menu />
           </button>
-          <h1
-            className="min-w-0 flex-1 truncate text-center font-medium md:text-left"
-            data-testid="thread-title"
-          >
-            {title}
-          </h1>
+          {renaming && conversation ? (
+            <div className="min-w-0 flex-1 md:max-w-md">
+              <RenameField
+                title={title}
+                onDone={(next) => {
+                  setRenaming(false);
+                  if (next !== null && next !== conversation.title) onRename(conversation.id, next);
+                }}
+              />
+            </div>
+          ) : (
+            <h1
+              className="min-w-0 flex-1 truncate text-center font-medium md:text-left"
+              data-testid="thread-title"
+              title={title}
+            >
+              {route.at === "settings" ? text.settings.title : route.at === "project" ? project?.name : title}
+            </h1>
+          )}
+          {open !== null && conversation && !thread?.missing && (
+            <>
+              <PresentPeople present={chat.present[open] ?? {}} members={chat.members} />
+              {mayWrite && chat.agents.length > 0 && !conversation.archived && (
+                <span className="hidden sm:block">
+                  <AgentMenu
+                    agents={chat.agents}
+                    chosen={conversation.agent_id}
+                    label={text.people.answeredBy}
+                    testId="agent-menu"
+                    onChoose={(agentId) => client.letAnswer(conversation.id, agentId)}
+                  />
+                </span>
+              )}
+              <ThreadMenu
+                conversation={conversation}
+                label={text.menu.thread}
+                testId="thread-menu"
+                mayWrite={mayWrite}
+                mayEnd={mayEnd(role, conversation.created_by === client.user.id)}
+                onRename={() => setRenaming(true)}
+                onPin={onPin}
+                onArchive={onArchive}
+                onDelete={onDelete}
+                onShare={onShare}
+                onExport={onExport}
+              />
+            </>
+          )}
           <button
             type="button"
             className="icon-button md:hidden"
@@ -159,7 +280,17 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
         </header>
         <ConnectionBanner link={link} onAgain={() => client.reconnect()} />
 
-        {open === null ? (
+        {route.at === "settings" ? (
+          <SettingsPage
+            client={client}
+            session={session}
+            section={route.section}
+            onSignOut={onSignOut}
+            onGone={onGone}
+          />
+        ) : route.at === "project" ? (
+          <ProjectPage client={client} section={route.section} key={chat.projectId} />
+        ) : open === null ? (
           <Greeting name={client.user.display_name} onPick={(idea) => composer.current?.fill(idea)} />
         ) : thread?.missing ? (
           <Missing onNew={startNew} />
@@ -172,6 +303,10 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
             stopping={chat.stopping}
             userId={client.user.id}
             online={link.phase === "online"}
+            members={chat.members}
+            mayWrite={mayWrite && !conversation?.archived}
+            wanted={wanted}
+            onEdit={onEdit}
             hasAgent={conversation !== undefined && conversation.agent_id !== null}
             onRegenerate={onRegenerate}
             onOlder={() => client.loadOlder(open)}
@@ -180,19 +315,29 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
           />
         )}
 
-        <div className="shrink-0 px-3 pt-1 sm:px-6 safe-bottom">
-          {conversation?.archived ? (
+        <div className={`shrink-0 px-3 sm:px-6 safe-bottom ${route.at === "thread" ? "" : "hidden"}`}>
+          {open !== null && <TypingLine typing={chat.typing[open] ?? {}} members={chat.members} />}
+          {role !== undefined && !mayWrite ? (
+            <p
+              className="mx-auto max-w-column rounded-2xl bg-sunken px-4 py-3 text-center text-sm text-ink-soft"
+              data-testid="reads-only"
+            >
+              {text.people.reads}
+            </p>
+          ) : conversation?.archived ? (
             <p className="mx-auto flex max-w-column flex-wrap items-center justify-center gap-2 rounded-2xl bg-sunken px-4 py-3 text-sm text-ink-soft">
               {text.thread.archivedNote}
-              <button
-                type="button"
-                className="quiet-button py-1 text-accent hover:text-accent"
-                data-testid="restore-here"
-                onClick={() => onArchive(conversation.id, false)}
-              >
-                <Restore className="h-4 w-4" />
-                {text.list.restore}
-              </button>
+              {mayEnd(role, conversation.created_by === client.user.id) && (
+                <button
+                  type="button"
+                  className="quiet-button py-1 text-accent hover:text-accent"
+                  data-testid="restore-here"
+                  onClick={() => onArchive(conversation.id, false)}
+                >
+                  <Restore className="h-4 w-4" />
+                  {text.list.restore}
+                </button>
+              )}
             </p>
           ) : (
             <Composer
@@ -201,12 +346,27 @@ export function ChatPage({ client, onSignOut }: { client: ChatClient; onSignOut(
               stopping={stopping}
               disabled={thread?.missing === true || (open === null && chat.projectId === null)}
               handle={composer}
+              agents={chat.agents}
+              agentId={conversation ? conversation.agent_id : (project?.default_agent_id ?? null)}
+              onTyping={() => open !== null && client.typing(open)}
               onSend={send}
               onStop={stop}
             />
           )}
         </div>
       </main>
+      {searching && (
+        <SearchPalette
+          client={client}
+          onClose={() => setSearching(false)}
+          onPick={(hit) => {
+            setSearching(false);
+            setDrawer(false);
+            go(hit.conversation_id, hit.message_id);
+          }}
+        />
+      )}
+      {sharing !== null && <ShareDialog client={client} id={sharing} onClose={() => setSharing(null)} />}
       <Notices notices={notices} onDismiss={client.notices.dismiss} />
     </div>
   );

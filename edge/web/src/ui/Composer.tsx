@@ -8,7 +8,9 @@ import {
   useState,
 } from "react";
 import { useText } from "../i18n/context";
+import type { Agent } from "../net/protocol";
 import { characters, MAX_CONTENT_CHARACTERS, type WhenBusy } from "../net/protocol";
+import { AgentMenu } from "./AgentMenu";
 import { useMedia } from "./hooks";
 import { ArrowUp, Chevron, Stop } from "./icons";
 import { MenuItem, PopoverMenu } from "./Popover";
@@ -30,13 +32,20 @@ interface Props {
   stopping: boolean;
   disabled: boolean;
   handle: Ref<ComposerHandle>;
-  onSend(text: string, whenBusy: WhenBusy): void;
+  agents: readonly Agent[];
+  /** Who answers here where nothing else is chosen. */
+  agentId: string | null;
+  onTyping(): void;
+  /** `agentId` undefined: whoever answers here. */
+  onSend(text: string, whenBusy: WhenBusy, agentId: string | null | undefined): void;
   onStop(): void;
 }
 
-export function Composer({ conversationId, answering, stopping, disabled, handle, onSend, onStop }: Props) {
+export function Composer(props: Props) {
+  const { conversationId, answering, stopping, disabled, handle, agents, agentId, onSend, onStop } = props;
   const text = useText();
   const [value, setValue] = useState("");
+  const [forThis, setForThis] = useState<string | null | undefined>(undefined);
   const area = useRef<HTMLTextAreaElement>(null);
   // On a touch screen Enter is the only key for a new line.
   const touch = useMedia("(pointer: coarse)");
@@ -54,6 +63,7 @@ export function Composer({ conversationId, answering, stopping, disabled, handle
 
   useEffect(() => {
     setValue(sessionStorage.getItem(draftKey(conversationId)) ?? "");
+    setForThis(undefined);
     // A keyboard that slides over half the screen comes when asked for.
     if (!touch) area.current?.focus();
   }, [conversationId, touch]);
@@ -74,8 +84,9 @@ export function Composer({ conversationId, answering, stopping, disabled, handle
 
   function send(whenBusy: WhenBusy) {
     if (!ready) return;
-    onSend(value, whenBusy);
+    onSend(value, whenBusy, forThis);
     change("");
+    setForThis(undefined);
     area.current?.focus();
   }
 
@@ -104,7 +115,10 @@ export function Composer({ conversationId, answering, stopping, disabled, handle
           rows={1}
           value={value}
           disabled={disabled}
-          onChange={(event) => change(event.target.value)}
+          onChange={(event) => {
+            change(event.target.value);
+            if (event.target.value.trim() !== "") props.onTyping();
+          }}
           onKeyDown={onKeyDown}
           enterKeyHint={touch ? "enter" : "send"}
           className="thin-scroll block max-h-[40vh] w-full resize-none bg-transparent px-4 pb-1 pt-3.5 text-base leading-6 placeholder:text-ink-faint focus-visible:ring-0 focus-visible:ring-offset-0 disabled:opacity-50"
@@ -123,6 +137,15 @@ export function Composer({ conversationId, answering, stopping, disabled, handle
               <span className="hidden sm:inline">{text.composer.hint}</span>
             )}
           </p>
+          {agents.length > 0 && !disabled && (
+            <AgentMenu
+              agents={agents}
+              chosen={forThis === undefined ? agentId : forThis}
+              label={conversationId === null ? text.people.answeredBy : text.people.onlyThis}
+              testId="agent-once"
+              onChoose={(chosen) => setForThis(chosen === agentId ? undefined : chosen)}
+            />
+          )}
           {answering && (
             <button
               type="button"

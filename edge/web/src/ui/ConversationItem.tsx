@@ -1,32 +1,33 @@
 import { type KeyboardEvent, memo, useState } from "react";
 import { useText } from "../i18n/context";
 import { type Conversation, MAX_TITLE_CHARACTERS } from "../net/protocol";
-import { Archive, Dots, Pencil, Restore, Trash } from "./icons";
-import { MenuItem, PopoverMenu } from "./Popover";
+import { type ThreadActions, ThreadMenu } from "./ThreadMenu";
 
-interface Props {
+interface Props extends Omit<ThreadActions, "onRename"> {
   conversation: Conversation;
   current: boolean;
   /** An answer is being written in it. */
   live: boolean;
+  /** Its title, or what stands for one. */
+  title: string;
+  mayWrite: boolean;
+  mayEnd: boolean;
   onOpen(id: string): void;
   onRename(id: string, title: string): void;
-  onArchive(id: string, archived: boolean): void;
-  onDelete(id: string): void;
 }
 
 export const ConversationItem = memo(function ConversationItem(props: Props) {
-  const { conversation, current, live, onOpen, onRename, onArchive, onDelete } = props;
+  const { conversation, current, live, title, mayWrite, mayEnd, onOpen, onRename, ...on } = props;
   const text = useText();
   const [renaming, setRenaming] = useState(false);
-  const { id, archived } = conversation;
-  const title = conversation.title || text.list.untitled;
+  const { id } = conversation;
+  const shown = title || text.list.untitled;
 
   if (renaming) {
     return (
       <li data-testid="conversation-item" data-conversation-id={id}>
         <RenameField
-          title={conversation.title ?? ""}
+          title={title}
           onDone={(next) => {
             setRenaming(false);
             if (next !== null && next !== conversation.title) onRename(id, next);
@@ -48,45 +49,35 @@ export const ConversationItem = memo(function ConversationItem(props: Props) {
         aria-current={current ? "page" : undefined}
         className="flex min-w-0 flex-1 items-center gap-2 rounded-lg py-2 pl-3 pr-10"
         onClick={() => onOpen(id)}
-        onDoubleClick={() => setRenaming(true)}
+        onDoubleClick={() => mayWrite && setRenaming(true)}
       >
         <span
           className={`truncate ${current ? "font-medium" : ""}`}
           data-testid="conversation-title"
-          title={title}
+          title={shown}
         >
-          {title}
+          {shown}
         </span>
         {live && <span className="h-2 w-2 shrink-0 animate-glow rounded-full bg-accent" />}
       </a>
-      <PopoverMenu
-        label={text.list.actions(title)}
-        icon={<Dots />}
+      <ThreadMenu
+        conversation={conversation}
+        label={text.list.actions(shown)}
         testId="conversation-menu"
         className={`icon-button absolute right-1 h-8 w-8 transition-opacity focus-visible:opacity-100 group-hover:opacity-100 aria-expanded:opacity-100 [@media(hover:none)]:opacity-100 ${
           current ? "" : "opacity-0"
         }`}
-      >
-        <MenuItem testId="rename" icon={<Pencil className="h-4 w-4" />} onSelect={() => setRenaming(true)}>
-          {text.list.rename}
-        </MenuItem>
-        <MenuItem
-          testId={archived ? "restore" : "archive"}
-          icon={archived ? <Restore className="h-4 w-4" /> : <Archive className="h-4 w-4" />}
-          onSelect={() => onArchive(id, !archived)}
-        >
-          {archived ? text.list.restore : text.list.archive}
-        </MenuItem>
-        <MenuItem testId="delete" danger icon={<Trash className="h-4 w-4" />} onSelect={() => onDelete(id)}>
-          {text.list.delete}
-        </MenuItem>
-      </PopoverMenu>
+        mayWrite={mayWrite}
+        mayEnd={mayEnd}
+        onRename={() => setRenaming(true)}
+        {...on}
+      />
     </li>
   );
 });
 
 /** Enter and leaving keep the new title, Esc the old one; an empty title is no title to keep. */
-function RenameField({ title, onDone }: { title: string; onDone(title: string | null): void }) {
+export function RenameField({ title, onDone }: { title: string; onDone(title: string | null): void }) {
   const text = useText();
   const [value, setValue] = useState(title);
   const keep = () => onDone(value.trim() === "" ? null : value.trim());

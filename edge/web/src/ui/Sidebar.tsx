@@ -1,33 +1,42 @@
 import { useState } from "react";
 import { useSpeech } from "../i18n/context";
+import type { ChatClient } from "../net/client";
 import type { Conversation, User } from "../net/protocol";
-import { type Chat, shelf } from "../state/chat";
+import { type Chat, roleIn, shelf, titleOf } from "../state/chat";
+import { may, mayEnd } from "../state/roles";
 import { stoppable } from "../state/thread";
+import { Avatar } from "./Avatar";
 import { type Age, byAge } from "./ages";
+import { Bin } from "./Bin";
 import { ConversationItem } from "./ConversationItem";
-import { Archive, Back, Compose, Mark, SignOut } from "./icons";
+import { Archive, Back, Compose, Gear, Mark, Search, SignOut, Trash } from "./icons";
+import { ProjectSwitch } from "./ProjectSwitch";
 import { LanguageSwitch, ThemeSwitch } from "./switches";
+import type { ThreadActions } from "./ThreadMenu";
 
-export interface SidebarActions {
+export interface SidebarActions extends Omit<ThreadActions, "onRename"> {
   onNew(): void;
   onOpen(id: string): void;
   onRename(id: string, title: string): void;
-  onArchive(id: string, archived: boolean): void;
-  onDelete(id: string): void;
   onMore(archived: boolean): void;
+  onSearch(): void;
   onSignOut(): void;
 }
 
 interface Props extends SidebarActions {
+  client: ChatClient;
   chat: Chat;
   user: User;
   open: string | null;
 }
 
-export function Sidebar({ chat, user, open, onNew, onMore, onSignOut, ...item }: Props) {
+export function Sidebar({ client, chat, user, open, onNew, onMore, onSearch, onSignOut, ...item }: Props) {
   const { text } = useSpeech();
-  const [archived, setArchived] = useState(false);
+  const [view, setView] = useState<"active" | "archived" | "bin">("active");
+  const archived = view === "archived";
   const conversations = shelf(chat, archived);
+  const pinned = conversations.filter((one) => one.pinned);
+  const role = roleIn(chat);
   const { loaded, nextCursor } = archived ? chat.shelves.archived : chat.shelves.active;
 
   const items = (list: readonly Conversation[]) => (
@@ -40,6 +49,9 @@ export function Sidebar({ chat, user, open, onNew, onMore, onSignOut, ...item }:
             conversation={one}
             current={one.id === open}
             live={thread !== undefined && stoppable(thread) !== null}
+            title={titleOf(chat, one)}
+            mayWrite={may(role, "write")}
+            mayEnd={mayEnd(role, one.created_by === user.id)}
             {...item}
           />
         );
@@ -52,6 +64,19 @@ export function Sidebar({ chat, user, open, onNew, onMore, onSignOut, ...item }:
       <div className="flex items-center gap-2.5 px-4 pb-2 pt-4">
         <Mark className="h-7 w-7" />
         <span className="flex-1 text-[1.0625rem] font-semibold tracking-tight">Chorus</span>
+        <button
+          type="button"
+          className="icon-button"
+          data-testid="search-open"
+          aria-label={text.menu.search}
+          title={`${text.menu.search} (Ctrl K)`}
+          onClick={onSearch}
+        >
+          <Search />
+        </button>
+      </div>
+      <div className="px-3 pb-1">
+        <ProjectSwitch client={client} chat={chat} />
       </div>
       <div className="px-3 pb-2 pt-1">
         <button
@@ -66,18 +91,20 @@ export function Sidebar({ chat, user, open, onNew, onMore, onSignOut, ...item }:
       </div>
 
       <div className="thin-scroll min-h-0 flex-1 overflow-y-auto px-3 pb-4">
-        {archived && (
+        {view !== "active" && (
           <button
             type="button"
             className="quiet-button -ml-1 my-1 px-2"
             data-testid="archived-back"
-            onClick={() => setArchived(false)}
+            onClick={() => setView("active")}
           >
             <Back className="h-4 w-4" />
             {text.list.back}
           </button>
         )}
-        {!loaded && conversations.length === 0 ? (
+        {view === "bin" ? (
+          <Bin client={client} role={role} userId={user.id} key={chat.projectId} />
+        ) : !loaded && conversations.length === 0 ? (
           <Skeleton label={text.loading} />
         ) : conversations.length === 0 ? (
           <p className="px-3 pt-6 text-center text-sm text-ink-faint">
@@ -86,14 +113,20 @@ export function Sidebar({ chat, user, open, onNew, onMore, onSignOut, ...item }:
         ) : archived ? (
           items(conversations)
         ) : (
-          byAge(conversations, new Date()).map(([age, list]) => (
-            <section key={age} aria-label={heading(age, text.list)}>
-              <h2 className="px-3 pb-1 pt-4 text-xs font-medium text-ink-faint">{heading(age, text.list)}</h2>
+          [
+            ...(pinned.length === 0 ? [] : [[text.menu.pinned, pinned] as const]),
+            ...byAge(
+              conversations.filter((one) => !one.pinned),
+              new Date(),
+            ).map(([age, list]) => [heading(age, text.list), list] as const),
+          ].map(([name, list]) => (
+            <section key={name} aria-label={name}>
+              <h2 className="px-3 pb-1 pt-4 text-xs font-medium text-ink-faint">{name}</h2>
               {items(list)}
             </section>
           ))
         )}
-        {nextCursor !== null && (
+        {view !== "bin" && nextCursor !== null && (
           <button
             type="button"
             className="quiet-button mt-2 w-full justify-center"
@@ -104,27 +137,31 @@ export function Sidebar({ chat, user, open, onNew, onMore, onSignOut, ...item }:
         )}
       </div>
 
-      {!archived && (
-        <div className="px-3 pb-1">
+      {view === "active" && (
+        <div className="flex gap-1 px-3 pb-1">
           <button
             type="button"
-            className="quiet-button w-full gap-2.5 px-3"
+            className="quiet-button gap-2.5 px-3"
             data-testid="archived-list"
-            onClick={() => setArchived(true)}
+            onClick={() => setView("archived")}
           >
             <Archive className="h-4 w-4" />
             {text.list.archived}
+          </button>
+          <button
+            type="button"
+            className="quiet-button gap-2.5 px-3"
+            data-testid="bin-list"
+            onClick={() => setView("bin")}
+          >
+            <Trash className="h-4 w-4" />
+            {text.menu.bin}
           </button>
         </div>
       )}
       <div className="border-t border-line px-3 pt-2.5 safe-bottom">
         <div className="flex items-center gap-2.5 pl-1">
-          <span
-            aria-hidden="true"
-            className="flex h-8 w-8 shrink-0 items-center justify-center rounded-full bg-accent-soft text-sm font-semibold text-accent"
-          >
-            {[...(user.display_name || user.email)][0]?.toUpperCase()}
-          </span>
+          <Avatar id={user.id} name={user.display_name || user.email} className="h-8 w-8 text-xs" />
           <span
             className="min-w-0 flex-1 truncate text-sm font-medium"
             data-testid="account-name"
@@ -132,6 +169,15 @@ export function Sidebar({ chat, user, open, onNew, onMore, onSignOut, ...item }:
           >
             {user.display_name || user.email}
           </span>
+          <a
+            href="#/settings"
+            className="icon-button"
+            data-testid="settings-open"
+            aria-label={text.menu.settings}
+            title={text.menu.settings}
+          >
+            <Gear />
+          </a>
           <button
             type="button"
             className="icon-button"

@@ -1,5 +1,7 @@
-import { useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useText } from "../i18n/context";
+import type { Member } from "../net/protocol";
+import { type Chosen, choicesTo, path } from "../state/branches";
 import type { Outgoing } from "../state/outbox";
 import { type Thread, type Turn, turns } from "../state/thread";
 import { Answers } from "./Answer";
@@ -16,6 +18,12 @@ interface Props {
   online: boolean;
   /** Somebody is there to answer: people may also talk among themselves. */
   hasAgent: boolean;
+  members: Readonly<Record<string, Member>>;
+  /** Whether this person may say something here. */
+  mayWrite: boolean;
+  /** The message that somebody came to see. */
+  wanted: string | null;
+  onEdit(messageId: string, content: string): void;
   onRegenerate(messageId: string): void;
   onOlder(): Promise<void>;
   onResend(entry: Outgoing): void;
@@ -25,8 +33,48 @@ interface Props {
 export function ThreadView(props: Props) {
   const { conversationId, thread, outbox, stopping, userId, online, hasAgent } = props;
   const text = useText();
-  const { box, content, away, toEnd } = useStickToEnd(conversationId);
-  const list = useMemo(() => (thread ? turns(thread) : []), [thread]);
+  const { box, content, away, toEnd, letGo } = useStickToEnd(conversationId);
+  const everything = useMemo(() => (thread ? turns(thread) : []), [thread]);
+  const { members, mayWrite, wanted, onOlder } = props;
+
+  // A choice holds until somebody says something new.
+  const newest = everything.at(-1)?.id ?? null;
+  const [choice, setChoice] = useState<{ at: string | null; chosen: Chosen }>({ at: null, chosen: {} });
+  const chosen = choice.at === newest ? choice.chosen : NOTHING_CHOSEN;
+  const versions = useMemo(() => path(everything, chosen), [everything, chosen]);
+  const saidAnew = outbox.find((entry) => entry.edits !== null && entry.status !== "refused");
+  const cut = saidAnew === undefined ? -1 : versions.findIndex(({ turn }) => turn.id === saidAnew.edits);
+  const shown = cut < 0 ? versions : versions.slice(0, cut);
+  const list = useMemo(() => shown.map(({ turn }) => turn), [shown]);
+  const older = newest !== null && list.at(-1)?.id !== newest && cut < 0;
+
+  const onChoose = useCallback(
+    (id: string) => setChoice({ at: newest, chosen: { ...chosen, ...choicesTo(everything, id) } }),
+    [chosen, everything, newest],
+  );
+
+  // What somebody came to see may be far up, or in another version.
+  const there = wanted !== null && (thread?.messages.some((message) => message.id === wanted) ?? false);
+  const mayBeOlder = thread !== undefined && thread.cursor !== null && thread.older;
+  const seen = useRef<string | null>(null);
+  const firstId = thread?.messages[0]?.id;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: asks again after each page of earlier messages.
+  useEffect(() => {
+    if (wanted === null || seen.current === wanted) return;
+    if (!there) {
+      if (mayBeOlder) void onOlder();
+      return;
+    }
+    setChoice({ at: newest, chosen: choicesTo(everything, wanted) });
+    const frame = window.setTimeout(() => {
+      const found = box.current?.querySelector(`[data-message-id="${wanted}"]`);
+      if (!found) return;
+      seen.current = wanted;
+      letGo();
+      found.scrollIntoView({ block: "center" });
+    }, 60);
+    return () => window.clearTimeout(frame);
+  }, [wanted, there, mayBeOlder, firstId]);
   const writing = list.find((turn) => turn.answers.some((answer) => answer.status === "streaming"));
   const loading = (thread === undefined || thread.cursor === null) && outbox.length === 0;
 
@@ -48,7 +96,7 @@ export function ThreadView(props: Props) {
     heightBefore.current = null;
   }, [first]);
   const [loadingOlder, setLoadingOlder] = useState(false);
-  async function older() {
+  async function loadOlder() {
     setLoadingOlder(true);
     heightBefore.current = box.current?.scrollHeight ?? null;
     await props.onOlder();
@@ -72,15 +120,24 @@ export function ThreadView(props: Props) {
               className="quiet-button self-center"
               data-testid="older"
               disabled={loadingOlder}
-              onClick={() => void older()}
+              onClick={() => void loadOlder()}
             >
               {loadingOlder ? text.loading : text.thread.older}
             </button>
           )}
-          {list.map((turn, nth) => (
+          {shown.map(({ turn, versions: ids }, nth) => (
             <section key={turn.id} className="flex flex-col gap-1.5" data-testid="turn">
               {turn.question && (
-                <Question message={turn.question} mine={turn.question.author_id === userId} />
+                <Question
+                  message={turn.question}
+                  mine={turn.question.author_id === userId}
+                  author={members[turn.question.author_id ?? ""]?.display_name ?? null}
+                  versions={ids}
+                  found={turn.id === wanted}
+                  mayEdit={mayWrite}
+                  onChoose={onChoose}
+                  onEdit={props.onEdit}
+                />
               )}
               {turn.answers.length > 0 ? (
                 <Answers
@@ -89,10 +146,13 @@ export function ThreadView(props: Props) {
                   last={nth === list.length - 1}
                   busy={writing !== undefined && writing !== turn}
                   stopping={turn.answers.some((answer) => answer.runId !== null && answer.runId in stopping)}
+                  wantedId={wanted}
+                  mayAsk={mayWrite}
                   onRegenerate={props.onRegenerate}
                 />
               ) : (
                 hasAgent &&
+                mayWrite &&
                 turn.question !== null && (
                   <p className="after-a-while flex items-center gap-2 text-sm text-ink-faint">
                     {text.thread.unanswered}
@@ -109,6 +169,21 @@ export function ThreadView(props: Props) {
               )}
             </section>
           ))}
+          {older && (
+            <p
+              className="flex flex-wrap items-center justify-center gap-x-2 text-center text-sm text-ink-faint"
+              data-testid="older-version"
+            >
+              {text.edit.older}
+              <button
+                type="button"
+                className="quiet-button py-1 text-accent hover:text-accent"
+                onClick={() => setChoice({ at: newest, chosen: NOTHING_CHOSEN })}
+              >
+                {text.edit.toNewest}
+              </button>
+            </p>
+          )}
           {outbox.map((entry) => (
             <OutgoingQuestion
               key={entry.clientMessageId}
@@ -135,6 +210,8 @@ export function ThreadView(props: Props) {
     </div>
   );
 }
+
+const NOTHING_CHOSEN: Chosen = {};
 
 /** Reads a finished answer aloud once, instead of every word of it as it comes. */
 function Announcer({ list }: { list: readonly Turn[] }) {

@@ -1,4 +1,4 @@
-import { ApiError } from "../net/api";
+import { ApiError } from "../net/http";
 
 export type AuthMode = "signIn" | "signUp";
 

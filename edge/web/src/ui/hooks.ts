@@ -3,6 +3,7 @@ import {
   useCallback,
   useEffect,
   useLayoutEffect,
+  useMemo,
   useRef,
   useState,
   useSyncExternalStore,
@@ -31,15 +32,29 @@ const onHash = (changed: () => void) => {
   window.addEventListener("hashchange", changed);
   return () => window.removeEventListener("hashchange", changed);
 };
-const idInHash = () => /^#\/c\/([0-9a-f-]{36})$/.exec(location.hash)?.[1] ?? null;
+const hash = () => location.hash;
 
-/** The conversation in the address, after the #: any server can serve it, and reload and back keep it. */
-export function useRoute(): [string | null, (id: string | null) => void] {
-  const id = useSyncExternalStore(onHash, idInHash);
-  const go = useCallback((next: string | null) => {
-    location.hash = next === null ? "#/" : `#/c/${next}`;
+export type Route =
+  /** `message` is one to jump to. */
+  | { at: "thread"; id: string | null; message: string | null }
+  | { at: "settings" | "project"; section: string };
+
+/** Pure: what an address after the # means. */
+export function routeOf(address: string): Route {
+  const thread = /^#\/c\/([0-9a-f-]{36})(?:\/([0-9a-f-]{36}))?$/.exec(address);
+  if (thread) return { at: "thread", id: thread[1] ?? null, message: thread[2] ?? null };
+  const place = /^#\/(settings|project)(?:\/([a-z]+))?$/.exec(address);
+  if (place) return { at: place[1] as "settings" | "project", section: place[2] ?? "" };
+  return { at: "thread", id: null, message: null };
+}
+
+/** What is open is in the address, after the #: any server can serve it, and reload and back keep it. */
+export function useRoute(): [Route, (id: string | null, message?: string | null) => void] {
+  const address = useSyncExternalStore(onHash, hash);
+  const go = useCallback((id: string | null, message: string | null = null) => {
+    location.hash = id === null ? "#/" : message === null ? `#/c/${id}` : `#/c/${id}/${message}`;
   }, []);
-  return [id, go];
+  return [useMemo(() => routeOf(address), [address]), go];
 }
 
 /** Near enough to the end to mean "at the end", in pixels. */
@@ -54,6 +69,8 @@ export function useStickToEnd(key: string | null): {
   content: RefObject<HTMLDivElement | null>;
   away: boolean;
   toEnd(): void;
+  /** Somebody wants to read elsewhere. */
+  letGo(): void;
 } {
   const box = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
@@ -64,6 +81,11 @@ export function useStickToEnd(key: string | null): {
     stuck.current = true;
     setAway(false);
     if (box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, []);
+
+  const letGo = useCallback(() => {
+    stuck.current = false;
+    setAway(true);
   }, []);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another conversation starts at its end.
@@ -93,7 +115,7 @@ export function useStickToEnd(key: string | null): {
     };
   }, []);
 
-  return { box, content, away, toEnd };
+  return { box, content, away, toEnd, letGo };
 }
 
 /** How much of the time setting a growing text anew may take; the rest is for typing and scrolling. */

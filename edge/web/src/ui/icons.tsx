@@ -125,6 +125,30 @@ export const Clock = (props: IconProps) =>
     </>,
   );
 
+export const Pin = (props: IconProps) =>
+  glyph(props, <path d="M9 3.5h6l-.8 6 3.3 3.5v1.5h-11V13l3.3-3.5L9 3.5ZM12 14.5v6" />);
+export const Share = (props: IconProps) =>
+  glyph(props, <path d="M12 15V4M8 7.5 12 3.5l4 4M5 12v6a2 2 0 0 0 2 2h10a2 2 0 0 0 2-2v-6" />);
+export const Download = (props: IconProps) => glyph(props, <path d="M12 4v11M8 11.5l4 4 4-4M5 19.5h14" />);
+export const Search = (props: IconProps) =>
+  glyph(
+    props,
+    <>
+      <circle cx="11" cy="11" r="6.5" />
+      <path d="m16 16 4.5 4.5" />
+    </>,
+  );
+export const Gear = (props: IconProps) =>
+  glyph(props, <path d="M4 7h9M17 7h3M4 17h3M11 17h9M15 4.5v5M9 14.5v5" />);
+export const People = (props: IconProps) =>
+  glyph(
+    props,
+    <>
+      <circle cx="9" cy="8.5" r="3.5" />
+      <path d="M2.5 19.5c.6-3.5 3.2-5.5 6.5-5.5s5.900 2 6.500 5.500M16 5.300a3.500 3.500 0 0 1 0 6.400M18 14.300c1.900.800 3.100 2.500 3.500 5.200" />
+    </>,
+  );
+
 /** Stop: a filled square reads better than an outline at this size. */
 export function Stop() {
   return (

@@ -24,6 +24,7 @@ Node = dict[str, Any]
 NO_THINGS: Final = {
     "token",  # whoever has a link's or a mail's token is meant to come in
     "receipt_id",  # as has whoever deleted themselves
+    "code",  # or asked Facebook to
     "provider",
     "client_message_id",
     "client_request_id",

@@ -1,18 +1,21 @@
 """Signing in through Google, Facebook and TikTok, against providers as strict as the real ones."""
 
+import asyncio
 import base64
 import json
 import time
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from uuid import uuid4
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.accounts.providers.facebook import signed_request
 from tests.accounts.providers.google import CLIENT_ID, CLIENT_SECRET
 from tests.accounts.signing_in import PROVIDERS, Place, error_of, new_address, somebody
+from tests.running import DEADLINE_S
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS)
 
@@ -152,8 +155,6 @@ async def test_callbacks_that_nobody_began(place: Place, query: str) -> None:
 )
 async def test_next_leads_nowhere_else(place: Place, next: str) -> None:
     """Only a path of ours is taken, in both ways to begin; anything else is refused before anybody is sent away."""
-    from urllib.parse import quote
-
     answer = await place.api.call("GET", f"/v1/auth/oauth/google/start?next={quote(next)}")
     assert (answer.status, answer.fields) == (422, {"next"})
     ada = await place.api.sign_up()
@@ -193,8 +194,6 @@ async def test_a_code_works_once_and_for_whom_it_was_given(place: Place, provide
             code = parse_qs(urlsplit(stolen).query)["code"][0]
             callback = await browser.agree(await browser.start(provider))
             state = parse_qs(urlsplit(callback).query)["state"][0]
-            from urllib.parse import urlencode
-
             path = urlsplit(callback).path
             answer = await browser.arrive(f"{path}?{urlencode({'state': state, 'code': code})}")
             assert error_of(answer) == "provider_failed"
@@ -338,8 +337,6 @@ async def test_what_a_provider_calls_an_address(place: Place, email: str) -> Non
 
 async def test_two_tabs_at_once(place: Place, database: Any) -> None:
     """Who signs in for the first time in two tabs at once has one account."""
-    import asyncio
-
     place.google.account = account = somebody(new_address())
     async with place.browser() as browser:
         ways = [await browser.agree(await browser.start("google")) for _ in range(4)]
@@ -348,10 +345,8 @@ async def test_two_tabs_at_once(place: Place, database: Any) -> None:
     assert await database.fetchval("SELECT count(*) FROM users WHERE email = $1", account.email) == 1
 
 
-async def test_ways_in_are_added_and_removed(place: Place) -> None:
+async def test_ways_in_are_added_and_removed(place: Place, database: Any) -> None:
     """Several identities open one account; the last way in cannot be removed, however many are removed at once."""
-    import asyncio
-
     place.google.account, place.tiktok.account = somebody(new_address()), somebody()
     async with place.browser() as browser:
         await browser.sign_in("google")
@@ -367,7 +362,19 @@ async def test_ways_in_are_added_and_removed(place: Place) -> None:
         assert [i["provider"] for i in (await me("GET")).json["data"]] == ["google", "tiktok"]
         assert (await me("DELETE", "/facebook")).status == 404
 
-        answers = await asyncio.gather(me("DELETE", "/google"), me("DELETE", "/tiktok"))
+        # Held until both have begun, so that each would see the other's way in if it did not wait.
+        async with database.transaction():
+            await database.execute(
+                "SELECT FROM identities JOIN users ON id = user_id WHERE subject = $1 FOR UPDATE OF users",
+                place.google.account.subject,
+            )
+            both = [asyncio.create_task(me("DELETE", f"/{name}")) for name in ("google", "tiktok")]
+            async with asyncio.timeout(DEADLINE_S):
+                while (  # noqa: ASYNC110  # PostgreSQL tells nobody who waits
+                    await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < len(both)
+                ):
+                    await asyncio.sleep(0.02)
+        answers = await asyncio.gather(*both)
         assert sorted(a.status for a in answers) == [204, 409]
         assert len((await me("GET")).json["data"]) == 1
 
@@ -464,8 +471,6 @@ async def outcome(place: Place, answer: Any) -> str:
 
 async def test_facebook_has_somebody_forgotten(place: Place) -> None:
     """An account that only Facebook opened is deleted, and there is an address that says so."""
-    from tests.accounts.providers.facebook import signed_request
-
     place.facebook.account = account = somebody(new_address())
     async with place.browser() as browser:
         await browser.sign_in("facebook")
@@ -479,8 +484,6 @@ async def test_facebook_has_somebody_forgotten(place: Place) -> None:
 
 async def test_who_has_another_way_in_is_unlinked(place: Place) -> None:
     """An account with a password stays, without what came of Facebook."""
-    from tests.accounts.providers.facebook import signed_request
-
     place.facebook.account = account = somebody(new_address())
     ada = await place.api.sign_up()
     async with place.browser() as browser:
@@ -500,8 +503,6 @@ def _altered(signed: str) -> str:
 
 async def test_only_facebook_has_people_forgotten(place: Place) -> None:
     """Without the app's signature nothing is deleted."""
-    from tests.accounts.providers.facebook import signed_request
-
     place.facebook.account = account = somebody(new_address())
     async with place.browser() as browser:
         await browser.sign_in("facebook")

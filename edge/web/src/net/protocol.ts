@@ -34,7 +34,8 @@ export interface Usage {
 
 export interface User {
   id: string;
-  email: string;
+  /** Null where a provider told of none. */
+  email: string | null;
   display_name: string;
   email_verified?: boolean;
 }
@@ -51,7 +52,7 @@ export interface Project {
 export interface Member {
   status?: "active";
   user_id: string;
-  email: string;
+  email: string | null;
   display_name: string;
   role: string;
 }

@@ -150,7 +150,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
                   <option value="">{text.project.choose}</option>
                   {others.map((one) => (
                     <option key={one.user_id} value={one.user_id}>
-                      {one.display_name} · {one.email}
+                      {one.email === null ? one.display_name : `${one.display_name} · ${one.email}`}
                     </option>
                   ))}
                 </select>

@@ -125,7 +125,7 @@ function DataPart({ client, onGone }: { client: ChatClient; onGone(): void }) {
   const take = useTask();
   const end = useTask();
   const [receipt, setReceipt] = useState<account.Receipt | null>(null);
-  const word = client.user.email;
+  const word = client.user.email ?? client.user.display_name;
   return (
     <>
       <Section title={text.settings.takeout} note={text.settings.takeoutNote}>

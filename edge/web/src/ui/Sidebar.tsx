@@ -161,13 +161,13 @@ export function Sidebar({ client, chat, user, open, onNew, onMore, onSearch, onS
       )}
       <div className="border-t border-line px-3 pt-2.5 safe-bottom">
         <div className="flex items-center gap-2.5 pl-1">
-          <Avatar id={user.id} name={user.display_name || user.email} className="h-8 w-8 text-xs" />
+          <Avatar id={user.id} name={user.display_name} className="h-8 w-8 text-xs" />
           <span
             className="min-w-0 flex-1 truncate text-sm font-medium"
             data-testid="account-name"
-            title={user.email}
+            title={user.email ?? user.display_name}
           >
-            {user.display_name || user.email}
+            {user.display_name}
           </span>
           <a
             href="#/settings"

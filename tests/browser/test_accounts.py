@@ -83,7 +83,7 @@ async def test_search_and_jump(new_window: NewWindow) -> None:
 
 
 async def test_a_second_person_is_invited(new_window: NewWindow, elsewhere: Page) -> None:
-    """Whom somebody adds to a project sees its threads and who says what, and a reader is offered no box to write in."""
+    """Whom somebody adds to a project sees its threads and who says what; who only reads is offered no box."""
     email = f"{uuid4().hex}@example.org"
     await enter(elsewhere, email, "Grace Hopper")
     page = await new_window()

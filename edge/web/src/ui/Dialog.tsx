@@ -7,12 +7,15 @@ export function Dialog({
   title,
   testId,
   wide = false,
+  top = false,
   children,
   onClose,
 }: {
   title: string;
   testId: string;
   wide?: boolean;
+  /** Near the top, for what grows while one looks at it. */
+  top?: boolean;
   children: ReactNode;
   onClose(): void;
 }) {
@@ -37,7 +40,7 @@ export function Dialog({
       onClick={(event) => {
         if (event.target === event.currentTarget) onClose();
       }}
-      className={`thin-scroll m-auto max-h-[min(90dvh,48rem)] w-[calc(100vw-1.5rem)] overflow-y-auto rounded-2xl border border-line bg-raised p-0 text-ink shadow-float backdrop:bg-black/40 ${
+      className={`thin-scroll ${top ? "mx-auto mt-[8dvh]" : "m-auto"} max-h-[min(90dvh,48rem)] w-[calc(100vw-1.5rem)] overflow-y-auto rounded-2xl border border-line bg-raised p-0 text-ink shadow-float backdrop:bg-black/40 ${
         wide ? "max-w-2xl" : "max-w-md"
       }`}
     >

@@ -146,7 +146,7 @@ function Invite({ client, project }: { client: ChatClient; project: Project }) {
           </Field>
         </div>
         <select
-          className="field sm:w-44"
+          className="field h-[2.875rem] sm:w-44"
           value={role}
           aria-label={text.project.role(email || "…")}
           data-testid="invite-role"
@@ -158,7 +158,12 @@ function Invite({ client, project }: { client: ChatClient; project: Project }) {
             </option>
           ))}
         </select>
-        <button type="submit" className="solid-button py-2.5" disabled={task.busy} data-testid="invite-send">
+        <button
+          type="submit"
+          className="solid-button h-[2.875rem]"
+          disabled={task.busy}
+          data-testid="invite-send"
+        >
           {text.project.invite}
         </button>
       </form>

@@ -158,7 +158,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
             </div>
             <button
               type="submit"
-              className="danger-button py-2.5"
+              className="danger-button h-[2.875rem]"
               disabled={heir === "" || hand.busy}
               data-testid="transfer"
             >

@@ -102,10 +102,10 @@ export function SearchPalette({
   }
 
   return (
-    <Dialog title={text.search.label} testId="search" wide onClose={onClose}>
+    <Dialog title={text.search.label} testId="search" wide top onClose={onClose}>
       <input
         className="field"
-        type="search"
+        enterKeyHint="go"
         role="combobox"
         aria-expanded={hits.length > 0}
         aria-controls={listId}

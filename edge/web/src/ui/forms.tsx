@@ -180,7 +180,7 @@ export function TypedConfirm({
       </div>
       <button
         type="submit"
-        className="danger-button py-2.5"
+        className="danger-button h-[2.875rem]"
         data-testid={testId}
         disabled={busy || typed.trim() !== expected.trim()}
       >

@@ -114,7 +114,9 @@ class Feed:
             # brought that position meanwhile it would go unsaid, so they are made anew from where this is now.
             self._need_records()
         elif found:
-            self._ready += found
+            # A record of the channel that waits for a text steps back: made of rows, the one of its position says more.
+            self._held |= {r.record.position: r for r in self._ready if isinstance(r, LiveRecord)}
+            self._ready = list(found)
             self._go_on()
         return self._said()
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.followers import Follower, Telling
@@ -526,6 +526,7 @@ def a_conversation(rng: random.Random, world: World, steps: int) -> Iterator[Non
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
+@example(519, True)  # the channel's record waited for a text while rows came that say more of its position
 def test_whatever_happens_on_the_way(seed: int, from_rows: bool) -> None:
     """Lost, doubled, late and swapped messages, Redis losing texts, slow readers, newcomers: each follower ends with
     exactly what happened, told once and in order."""

@@ -25,7 +25,6 @@ _README: Final = """\
 Everything that Chorus holds of you, one JSON object a line, times in UTC.
 
 profile            who you are here
-identities         your accounts elsewhere with which you sign in
 memberships        the projects you are in, and as what
 conversations      those you have started or written in; a title only where you may read it
 messages           what you wrote, and the answers that agents gave you
@@ -41,7 +40,6 @@ audit              what the audit log says that you did, and what was done to yo
 FILES: Final = {
     "profile": "SELECT id, email, display_name, created_at, password_hash IS NOT NULL AS has_password FROM users "
     "WHERE id = $1",
-    "identities": "SELECT provider, subject, email, created_at FROM identities WHERE user_id = $1 ORDER BY created_at",
     "memberships": """
         SELECT p.id AS project_id, p.name, m.role, m.created_at AS since FROM project_members AS m
         JOIN projects AS p ON p.id = m.project_id WHERE m.user_id = $1 ORDER BY m.created_at

@@ -62,7 +62,7 @@ class Member(Answer):
 
 
 class Agent(Answer):
-    """`version` counts the changes of `config`, in which no secret is ever shown: `has_secret` says whether it has one."""
+    """`version` counts the changes of `config`, in which no secret is shown: `has_secret` says whether there is one."""
 
     id: str
     project_id: str

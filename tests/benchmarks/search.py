@@ -2,10 +2,10 @@
 
 Question: milliseconds from the query as typed to a page of 20 with its matches marked, in PostgreSQL and the code
 around it, one query after the other. 1,000,000 messages (half of people, 60 to 200 characters; half of agents, 300 to
-1,500) stand in 20,000 conversations of 200 projects, the largest with a fifth of all; words are as frequent as in languages
-(Zipf's law, 50,000 of them). Who asks is in the largest project, in another one, or in 20. What is asked: rare words,
-words that stand in every second message, two words, a phrase, a beginning, a word that stood only in the oldest tenth,
-and nothing that is there.
+1,500) stand in 20,000 conversations of 200 projects, the largest with a fifth of all; words are as frequent as in
+languages (Zipf's law, 50,000 of them). Who asks is in the largest project, in another one, or in 20. What is asked:
+rare words, words that stand in every second message, two words, a phrase, a beginning, a word that stood only in the
+oldest tenth, and nothing that is there.
 
     CHORUS_DATABASE_URL=… python -m tests.benchmarks.search --messages 1000000
 

@@ -17,7 +17,7 @@ class Acceptance(Struct, kw_only=True):
 
 
 class Agent(Struct, kw_only=True):
-    """`version` counts the changes of `config`, in which no secret is ever shown: `has_secret` says whether it has one."""
+    """`version` counts the changes of `config`, in which no secret is shown: `has_secret` says whether there is one."""
 
     id: str
     project_id: str

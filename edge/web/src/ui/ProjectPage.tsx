@@ -45,6 +45,8 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
   const end = useTask();
   const [heir, setHeir] = useState("");
   const others = Object.values(chat.members).filter((one) => one.user_id !== client.user.id);
+  // A project is never without an owner.
+  const mayLeave = project.role !== "owner" || others.some((one) => one.role === "owner");
   const gone = async () => {
     location.hash = "#/";
     await client.reloadProjects();
@@ -107,26 +109,28 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
           </form>
         </Section>
       )}
-      <Section title={text.project.leave} note={text.project.leaveNote}>
-        <Failure code={leave.failure} />
-        <button
-          type="button"
-          className="danger-button"
-          data-testid="project-leave"
-          disabled={leave.busy}
-          onClick={() =>
-            void leave.run(
-              async () => {
-                await client.rest((token) => projects.removeMember(token, project.id, client.user.id));
-                await gone();
-              },
-              { 409: "last_owner" },
-            )
-          }
-        >
-          {text.project.leave}
-        </button>
-      </Section>
+      {mayLeave && (
+        <Section title={text.project.leave} note={text.project.leaveNote}>
+          <Failure code={leave.failure} />
+          <button
+            type="button"
+            className="danger-button"
+            data-testid="project-leave"
+            disabled={leave.busy}
+            onClick={() =>
+              void leave.run(
+                async () => {
+                  await client.rest((token) => projects.removeMember(token, project.id, client.user.id));
+                  await gone();
+                },
+                { 409: "last_owner" },
+              )
+            }
+          >
+            {text.project.leave}
+          </button>
+        </Section>
+      )}
       {owns && others.length > 0 && (
         <Section title={text.project.transfer} note={text.project.transferNote}>
           <form

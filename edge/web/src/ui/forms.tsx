@@ -122,7 +122,7 @@ export function Field({
     // biome-ignore lint/a11y/noLabelWithoutControl: the control is the child.
     <label className="block">
       <span className="mb-1.5 flex justify-between gap-3 text-sm">
-        <span className="font-medium">{label}</span>
+        <span className="min-w-0 break-words font-medium">{label}</span>
         {hint && <span className="text-right text-ink-faint">{hint}</span>}
       </span>
       {children}

@@ -50,7 +50,10 @@ class Way(answers.Answer):
 
 
 class WayWanted(Body):
-    next: Annotated[Text, Field(max_length=LONGEST_NEXT)] = "/"
+    next: Annotated[
+        Text,
+        Field(max_length=LONGEST_NEXT, description="Where to come back to: a path on this site, with one / at first."),
+    ] = "/"
 
 
 @router.get("")

@@ -25,8 +25,11 @@ NOT_CHECKED: Final = {
     "ensure_resource_availability",
 }
 CHECKED: Final[list[CheckFunction]] = [check for check in CHECKS.get_all() if check.__name__ not in NOT_CHECKED]
-NOT_ALWAYS_TAKEN: Final = {"cursor", "after", "before", "q", "confirm", "token", "default_agent_id", "new_password"}
-"""What the document cannot say the good values of: places in a list, searches, which need a word, names, secrets."""
+NOT_ALWAYS_TAKEN: Final = {
+    "cursor", "after", "before", "q", "confirm", "token", "default_agent_id", "new_password", "next",
+}  # fmt: skip
+"""What the document cannot say the good values of: places in a list, searches, which need a word, names, secrets, ways
+back on this site."""
 PATIENCE_S: Final = 20
 
 

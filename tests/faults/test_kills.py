@@ -11,7 +11,7 @@ from tests.running import soon
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
-OURS = ("gateway", "api", "conversations", "replies", "history", "live")
+OURS = ("gateway", "api", "conversations", "replies", "history", "live", "outbox")
 PARTS = ("redis", "postgres", "kafka")
 
 

@@ -15,7 +15,7 @@ from tests.faults.stack import PROCESSORS, FaultStack
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(0)]
 
-OURS = ("gateway", "api", *PROCESSORS)
+OURS = ("gateway", "api", "outbox", *PROCESSORS)
 PARTS = ("kafka", "postgres", "redis", "agent")
 
 Act = Callable[[Scene, str, float], Awaitable[None]]

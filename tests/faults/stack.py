@@ -169,7 +169,7 @@ class FaultStack:
         for n, port in enumerate(gateways):
             ours.append(self._process("gateway", n, config.ws_port))
             self.settings[f"gateway-{n}"]["CHORUS_WS_EXTRA_PORT"] = str(port)
-        ours += [self._process(role, 0) for role in PROCESSORS]
+        ours += [self._process(role, 0) for role in (*PROCESSORS, "outbox")]
         tiers: list[list[Part]] = [
             [*kafkas],
             [Postgres(postgres or data / "postgres", database)],

@@ -91,7 +91,8 @@ class World:
         content = "".join(said)
         facts: list[events.AnyFact] = []
         if said and keep:
-            facts.append(self.posted(ids.answer_id(run_id), "assistant", content, run_id))
+            question_id = self.view.runs[run_id].question_id
+            facts.append(self.posted(ids.answer_id(run_id), "assistant", content, run_id, question_id))
         facts.append(
             events.RunEnded(
                 run_id=run_id,
@@ -106,7 +107,9 @@ class World:
             facts.append(events.RunRequested(run_id=others[0]))
         return self.happen(*facts)
 
-    def posted(self, message_id: str, role: str, content: str, run_id: str | None = None) -> events.MessagePosted:
+    def posted(
+        self, message_id: str, role: str, content: str, run_id: str | None = None, answers: str | None = None
+    ) -> events.MessagePosted:
         return events.MessagePosted(
             message_id=message_id,
             role=role,
@@ -116,4 +119,5 @@ class World:
             author_id=self.user_id if role == "user" else None,
             agent_id=self.agent_id if role == "assistant" else None,
             run_id=run_id,
+            parent_message_id=answers,
         )

@@ -119,11 +119,12 @@ class Play(World):
                 await db.execute(
                     """
                     INSERT INTO messages (id, conversation_id, position, role, author_id, agent_id, owner_id, content,
-                        digest, client_message_id, run_id, created_at)
-                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING
+                        digest, client_message_id, run_id, created_at, parent_message_id)
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING
                     """,
                     fact.message_id, here, position, fact.role, fact.author_id, fact.agent_id, fact.owner_id,
                     fact.content, fact.digest, fact.client_message_id, fact.run_id, fact.created_at,
+                    fact.parent_message_id,
                 )  # fmt: skip
             case events.RunQueued():
                 await db.execute(

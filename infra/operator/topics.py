@@ -159,17 +159,19 @@ def _as_json(actual: Mapping[str, Actual], wrong: Mapping[str, list[str]]) -> li
 
 def _print(actual: Mapping[str, Actual], wrong: Mapping[str, list[str]]) -> None:
     numbers = ("partitions", "copies", "records", "dead letters")
-    shown = table("topic", "key", "writers", "readers", "kept", *numbers, "differs", right=numbers)
+    shown = table("topic", "key", "writers", "readers", "kept", *numbers, right=numbers)
+    differs: list[str] = []
     for topic in TOPICS:
         kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // _DAY_MS} days"
         kept = "newest of a key" if topic.compacted else kept
         found, letters = actual.get(topic.name), actual.get(topic.dead_letters)
-        differs = [*wrong[topic.name], *(f"{topic.dead_letters}: {what}" for what in wrong[topic.dead_letters])]
+        differs += [f"{name}: {what}" for name in (topic.name, topic.dead_letters) for what in wrong[name]]
         row(
             shown,
             *(topic.name, topic.key, ", ".join(topic.writers), ", ".join(topic.readers), kept, topic.partitions),
             *("", "") if found is None else (found.copies, f"{found.records:,}"),
             "" if letters is None else Text(f"{letters.records:,}", style="yellow" if letters.records else ""),
-            Text("; ".join(differs), style="red"),
         )
     console().print(shown)
+    for line in differs:
+        console().print(Text(line, style="red"), soft_wrap=True)

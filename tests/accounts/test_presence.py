@@ -85,8 +85,11 @@ async def test_those_who_watch_see_each_other(urls: tuple[str, str], ada: Someon
         async with AsyncExitStack() as his_sockets:
             his, _ = await looking(his_sockets, urls[1], bob, play)
             assert await presence_of(hers, bob) == "online"
-            _, present = await looking(sockets, urls[1], bob, play)
-            assert present == [{"user_id": ada.user_id, "status": "online"}]
+            other, present = await looking(sockets, urls[1], bob, play)
+            # His gateway may be about to look who else is there; then it is told.
+            assert (
+                present == [{"user_id": ada.user_id, "status": "online"}] or await presence_of(other, ada) == "online"
+            )
             assert (await his.ask("presence.set", status="away"))["ok"]
             await nothing_more(hers, "presence")  # his other window is still there
         await sockets.aclose()

@@ -43,8 +43,8 @@ def texts(rows: Rows) -> set[str]:
 
 
 async def test_a_replay_resurrects_nothing(world: World, start_process: StartProcess, replay: Replay) -> None:
-    """What is rebuilt from the log afterwards is what deletion has left: compared by hash it is the same, and swapped
-    in it still says nothing of the one who left, and all of the one who stays."""
+    """What is rebuilt from the log afterwards is what deletion has left: swapped in it is the
+    same, and still says nothing of the one who left, and all of the one who stays."""
     leaving, staying = await account(world), await account(world)
     (gone,) = await world.begin(1, leaving)
     (kept,) = await world.begin(1, staying)
@@ -61,8 +61,6 @@ async def test_a_replay_resurrects_nothing(world: World, start_process: StartPro
 
     after = await world.rows([gone])
     assert not said & texts(after)
-    compared = await replay("history")
-    assert compared.code == 0, compared.said
     assert (await replay("history", "--swap")).code == 0
     assert await world.rows([gone]) == after
     assert await world.rows([kept]) == others

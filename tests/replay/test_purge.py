@@ -1,7 +1,6 @@
 """A replay, however often and of how much, brings nothing back that was purged."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -47,12 +46,8 @@ async def test_what_was_purged_stays_away(world: World, start_process: StartProc
     left = await world.rows(purged)
     assert {table: len(rows) for table, rows in left.items() if rows} == {"conversations": 4}
 
-    ended = await replay("history", "--swap", "--json")
+    assert (await replay("history", "--swap")).code == 0
 
-    assert ended.code == 0
-    # Other tests' rows, which no log has, are surplus.
-    odd = {t["table"]: (t["missing"], t["changed"]) for t in json.loads(ended.out)}
-    assert {table: odd[table] for table in before} == dict.fromkeys(before, (0, 0))
     assert await world.rows() == before
     for talk in purged:
         assert await history.load_view(world.pool, talk.conversation_id) == talk.view

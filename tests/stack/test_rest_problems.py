@@ -45,7 +45,7 @@ async def test_what_is_not_there(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/v1/users/me", {"GET", "PATCH"}),
+        ("PUT", "/v1/users/me", {"GET", "PATCH", "DELETE"}),
         ("DELETE", "/v1/auth/login", {"POST"}),
         ("POST", "/v1/config", {"GET"}),
         ("OPTIONS", "/v1/projects", {"GET", "POST"}),

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import pytest
 
 from tests.accounts.ingress import ingress
 from tests.client import PASSWORD, Refusal, sign_up
@@ -32,6 +33,7 @@ async def status(call: Callable[[], Any]) -> tuple[int, str]:
     return 200, ""
 
 
+@pytest.mark.slow
 async def test_one_part_dies_and_the_others_go_on(stack: Stack) -> None:
     """Auth, users and chat are three processes. With any of them killed, people go on with the other two, the
     dead one served answers 503 with a problem; when it is back, so is everything."""

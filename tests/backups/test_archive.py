@@ -107,6 +107,7 @@ async def test_a_damaged_segment_is_noticed(operator: Operator, producer: AIOKaf
     assert "missing" in await operator.run("archive", "--verify", status=1)
 
 
+@pytest.mark.slow
 async def test_what_is_trimmed_is_read_from_the_archive(operator: Operator, producer: AIOKafkaProducer) -> None:
     """Only what is archived, stored, in a backup and old enough leaves Kafka; a reader notices nothing."""
     await publish(producer, 100)

@@ -121,6 +121,7 @@ async def test_what_was_corrupted_is_mended_while_people_chat(
     )
 
 
+@pytest.mark.slow
 async def test_a_kill_in_the_middle_costs_nothing(
     world: World, start_process: StartProcess, replay: Replay, begin_replay: BeginReplay
 ) -> None:
@@ -237,6 +238,7 @@ async def test_a_deleted_person_stays_deleted(world: World, start_process: Start
     assert [tuple(row) for row in found] == [("", True)] * len(talk.said)
 
 
+@pytest.mark.slow
 async def test_the_tables_of_before_can_be_brought_back(
     world: World, start_process: StartProcess, replay: Replay
 ) -> None:
@@ -262,6 +264,7 @@ async def test_the_tables_of_before_can_be_brought_back(
     assert not await shadow.exists(world.pool, shadow.OLD)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_a_part_is_rebuilt_from_a_time_or_offsets(
     world: World, start_process: StartProcess, replay: Replay
 ) -> None:

@@ -182,6 +182,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
+@pytest.mark.slow
 async def test_without_postgresql_the_warm_go_on_and_the_cold_wait(
     someone: Someone, stack: Stack, start_process: StartProcess
 ) -> None:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from infra.stack import state as states
 from tests.running import CHORUS, ROOT, Chorus, answers_200, own_settings, port_settings
 
@@ -34,6 +36,7 @@ def test_each_gateway_has_a_port_of_its_own_beside_the_shared_one(chorus: Chorus
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
+@pytest.mark.slow
 def test_any_process_of_ours_that_is_killed_is_healed(chorus: Chorus) -> None:
     """kill -9 of all six kinds at once: all of them are back, on the same public ports."""
     before = {
@@ -47,6 +50,7 @@ def test_any_process_of_ours_that_is_killed_is_healed(chorus: Chorus) -> None:
     assert answers_200(f"{chorus.url}/v1/config")
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_start_is_told_and_everything_is_stopped(tmp_path: Path) -> None:
     """Which one, where its log is, exit code 1, and nothing left running."""
     data = tmp_path / "data"

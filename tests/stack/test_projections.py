@@ -101,6 +101,7 @@ async def test_records_arrive_in_tables_and_windows(world: World, start_process:
         assert await process.ended(deadline_s=5) == 0
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_when_postgresql_restarts(world: World, start_process: StartProcess) -> None:
     """PostgreSQL crashes in mid-flow: both processes wait for it and go on, without a restart of their own."""
     running = await asyncio.gather(*(start_process("streams", role) for role in ("history", "live")))

@@ -84,6 +84,7 @@ def _unfit(count: int) -> list[Numbered]:
     return [Numbered(n=n, unfit=True) for n in range(count)]
 
 
+@pytest.mark.slow
 async def test_it_stands_still_before_the_record_that_is_one_too_many(
     on: OnTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:

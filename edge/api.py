@@ -32,6 +32,7 @@ from edge.rest.openapi import document
 from edge.rest.page import WebPage
 from edge.rest.services import Log, Services
 from edge.rest.settings import ROUTES, RestSettings
+from edge.revocations import CACHE_WITHIN_S, Revocations
 from edge.tokens import Tokens, TokenSettings
 from infra import postgres, redis
 from infra.kafka import Publisher, epoch_of, topic_ids
@@ -118,6 +119,7 @@ async def serve(process: Process, routes: str | None) -> None:
     listening = _listen(settings)
     pool = await postgres.connect(PostgresSettings.from_env(env))
     cache = redis.connect(RedisSettings.from_env(env))
+    quick = redis.connect(RedisSettings.from_env(env), timeout_s=CACHE_WITHIN_S)
     http = asking.session()
     services = Services(
         settings=settings,
@@ -127,6 +129,7 @@ async def serve(process: Process, routes: str | None) -> None:
         secrets=Secrets(SealingSettings.from_env(env)),
         access=Access(pool),
         tokens=Tokens(tokens),
+        revocations=Revocations(pool, quick),
         refresh_secret=tokens.secret,
         passwords=Passwords(),
         mail=mail,
@@ -167,6 +170,7 @@ async def serve(process: Process, routes: str | None) -> None:
                     Changes(kafka, services.access).run(),
                     decisions.run(),
                     erasure.run(pool, cache),
+                    services.revocations.run(),
                     mail.run(),
                     health.watch(),
                 )
@@ -182,6 +186,7 @@ async def serve(process: Process, routes: str | None) -> None:
         await http.close()
         pool.terminate()
         await cache.aclose()
+        await quick.aclose()
         try:
             async with asyncio.timeout(_DRAIN_S):
                 await publisher.stop()

@@ -9,12 +9,13 @@ import asyncio
 import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import structlog
 from msgspec import Struct
 
-from edge import audit, outbox
+from edge import audit, outbox, refresh_tokens
 from edge.errors import invalid
 from edge.problems import Conflict
 from infra import live, redis
@@ -142,6 +143,8 @@ _AT_ONCE: Final = (
 async def begin(connection: "Connection", user_id: str, confirm: str | None = None) -> Receipt | None:
     """Delete a person, but for the opened texts, in one transaction; None where there is no such person.
 
+    Their sign-ins have ended with its commit; to be spread (`edge.revocations`).
+
     Args:
         confirm: the person's e-mail address (without one, their name), as it was typed; None where somebody else has
             confirmed it.
@@ -161,6 +164,7 @@ async def begin(connection: "Connection", user_id: str, confirm: str | None = No
         receipt_id = new_id()
         at = await connection.fetchval(_BEGUN, user_id, receipt_id)
         await audit.record(connection, audit.Event.USER_DELETED, actor_id=user_id, receipt_id=receipt_id)
+        await refresh_tokens.revoke_all(connection, UUID(user_id))
         await connection.execute("DELETE FROM invitations WHERE lower(email) = lower($1)", email)
         for statement in _AT_ONCE:
             await connection.execute(statement, user_id)

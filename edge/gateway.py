@@ -30,6 +30,7 @@ from edge.feeds import Feeds
 from edge.hub import Hub
 from edge.past import Past
 from edge.presence import Presence
+from edge.revocations import CACHE_WITHIN_S, CHANNEL, Revocations
 from edge.session import Credentials, Session
 from edge.settings import GatewaySettings
 from edge.tokens import Tokens, TokenSettings
@@ -115,6 +116,7 @@ class Gateway:
         access: Access,
         commands: Commands,
         presence: Presence,
+        revocations: Revocations,
     ) -> None:
         self._settings = settings
         self._tokens = tokens
@@ -123,6 +125,7 @@ class Gateway:
         self._access = access
         self._commands = commands
         self._presence = presence
+        self._revocations = revocations
         self._crowd = Crowd(settings.connections_per_address)
         self._servers: list[Server] = []
 
@@ -171,13 +174,22 @@ class Gateway:
             now=time.monotonic(),
         )
         connection = Connection(
-            ws, session, self._hub, self._feeds, self._access, self._commands, self._presence, self._settings
+            ws,
+            session,
+            self._hub,
+            self._feeds,
+            self._access,
+            self._commands,
+            self._presence,
+            self._revocations,
+            self._settings,
         )
         await connection.serve()
 
     def _verify(self, token: str) -> Credentials:
         principal = self._tokens.verify(token)
-        return Credentials(principal.user_id, (principal.expires_at - datetime.now(UTC)).total_seconds())
+        lifetime_s = (principal.expires_at - datetime.now(UTC)).total_seconds()
+        return Credentials(principal.user_id, principal.sign_in_id, lifetime_s)
 
     def _admit(self, ws: ServerConnection, request: Request) -> Response | None:
         """Answer what is no upgrade to be accepted. The origin is checked by the library, against our list."""
@@ -246,6 +258,7 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
     sockets = _listen(settings)
     pool = await postgres.connect(PostgresSettings.from_env(env))
     cache = redis.connect(RedisSettings.from_env(env))
+    quick = redis.connect(RedisSettings.from_env(env), timeout_s=CACHE_WITHIN_S)
     publisher = Publisher(kafka, "/edge/gateway")
     process.not_ready = lambda: "Kafka has not been reached yet"
     stopping = asyncio.ensure_future(process.stopping.wait())
@@ -277,7 +290,8 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
             pool=pool,
             epoch=epoch,
         )
-        gateway = Gateway(settings, tokens, hub, feeds, access, commands, presence)
+        revocations = Revocations(pool, quick, hub.ended)
+        gateway = Gateway(settings, tokens, hub, feeds, access, commands, presence, revocations)
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(work)
@@ -287,6 +301,8 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
                     feeds.check(),
                     presence.run(),
                     Changes(kafka, access, hub.changed).run(),
+                    fanout.watch(CHANNEL),
+                    revocations.run(),
                     hub.turn(),
                     hub.watch_slow(),
                 )
@@ -302,6 +318,7 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
         reaching.cancel()
         pool.terminate()
         await cache.aclose()
+        await quick.aclose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_KAFKA_S):
                 await publisher.stop()

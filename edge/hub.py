@@ -3,17 +3,19 @@
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 import msgspec
 
-from edge import metrics
+from edge import metrics, revocations
 from edge.access import Access
 from edge.errors import Refused
 from edge.fanout import Fanout
 from edge.feeds import Feeds
 from edge.followers import Follower
 from edge.pushes import list_push
+from edge.revocations import Ended
 from edge.settings import GatewaySettings
 from edge.wheel import Wheel
 from infra.live import LiveRecord, decode_live, project_channel, user_channel
@@ -45,6 +47,8 @@ class Connection(Protocol):
 
     @property
     def user_id(self) -> str: ...
+    @property
+    def sign_in_id(self) -> str: ...
     @property
     def due(self) -> float: ...
     @property
@@ -123,6 +127,13 @@ class Hub:
             self._entering.add(entering)
             entering.add_done_callback(self._entering.discard)
 
+    def ended(self, sign_ins: Iterable[Ended]) -> None:
+        """These sign-ins have ended, and with them their connections."""
+        for user_id, sign_in_id in sign_ins:
+            for connection in self._by_user.get(user_id, ()):
+                if connection.sign_in_id == sign_in_id:
+                    connection.close(CloseCode.REVOKED)
+
     def _enter(self, connection: Connection, project_id: str) -> None:
         connection.projects.append(project_id)
         self._by_project[project_id].add(connection)
@@ -162,6 +173,8 @@ class Hub:
                 self._tell_list(id, message)
             case "user":
                 self._tell_person(id, message)
+            case revocations.CHANNEL:
+                self.ended(revocations.read_ended(message))
 
     def watching(self, channel: str) -> None:
         """A channel is confirmed, for the first time or again."""

@@ -13,17 +13,15 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from uuid import UUID, uuid4
 
-import structlog
+from edge import audit, revocations
 
 if TYPE_CHECKING:
     import asyncpg
 
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-
-log = structlog.get_logger(__name__)
 
 LIFETIME: Final = timedelta(days=7)
 FAMILY_LIFETIME: Final = timedelta(days=90)
@@ -58,6 +56,15 @@ class RefreshToken:
     replaced_by: UUID | None
     revoked_at: datetime | None
     successor_used: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token for its owner. `family` is the sign-in that it belongs to."""
+
+    user_id: UUID
+    family: UUID
+    token: str
 
 
 def judge(token: RefreshToken, now: datetime) -> Use:
@@ -100,31 +107,41 @@ SELECT t.id, t.family, t.expires_at, t.family_expires_at, t.used_at, t.replaced_
 FROM refresh_tokens t LEFT JOIN refresh_tokens s ON s.id = t.replaced_by
 WHERE t.token_hash = $1
 """
+_REVOKE = """
+UPDATE refresh_tokens SET revoked_at = now()
+WHERE user_id = $1 AND ($2::uuid IS NULL OR family = $2) AND revoked_at IS NULL RETURNING family
+"""
+# Of each sign-in that goes on there is one token that was not used yet.
+_SIGN_INS = """
+SELECT family AS id, family_expires_at - $2::interval AS created_at, issued_at AS last_used_at FROM refresh_tokens
+WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now() ORDER BY issued_at DESC, family
+"""
 
 
-async def start_family(connection: "Connection", user_id: UUID) -> str:
+async def start_family(connection: "Connection", user_id: UUID) -> Issued:
     """The first token of a sign-in. What this person left of sign-ins long expired is cleared away."""
     await connection.execute(
         "DELETE FROM refresh_tokens WHERE user_id = $1 AND expires_at < now() - $2::interval", user_id, LIFETIME
     )
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
-    await connection.execute(_START, uuid4(), user_id, _hash(token), LIFETIME, FAMILY_LIFETIME)
-    return token
+    issued = Issued(user_id, uuid4(), secrets.token_urlsafe(_TOKEN_BYTES))
+    await connection.execute(_START, issued.family, user_id, _hash(issued.token), LIFETIME, FAMILY_LIFETIME)
+    return issued
 
 
-async def rotate(connection: "Connection", token: str, secret: bytes) -> tuple[UUID, str] | None:
-    """Whose token it is, and its successor; None where it is good for nothing.
+async def rotate(connection: "Connection", token: str, secret: bytes) -> Issued | Literal[Use.REUSE, Use.VOID]:
+    """The successor of a token, or why there is none; what nobody knows is void.
 
-    Runs in the caller's transaction, which must be committed in either case: a reuse revokes the family.
+    Runs in the caller's transaction, which must be committed in either case: a reuse revokes the family, and is to be
+    spread (`edge.revocations`).
     """
     user_id = await connection.fetchval("SELECT user_id FROM refresh_tokens WHERE token_hash = $1", _hash(token))
     if user_id is None:
-        return None
+        return Use.VOID
     # One at a time for each person: a rotation may not slip past a revocation that cannot see its new row yet.
     await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
     row = await connection.fetchrow(_FIND, _hash(token))
     if row is None:  # cleared away a moment ago
-        return None
+        return Use.VOID
     found = RefreshToken(**row)
     match judge(found, await connection.fetchval("SELECT clock_timestamp()")):
         case Use.ROTATE:
@@ -138,35 +155,62 @@ async def rotate(connection: "Connection", token: str, secret: bytes) -> tuple[U
             await connection.execute(
                 _INSERT, successor_id, user_id, found.family, _hash(successor), LIFETIME, found.family_expires_at
             )
-            return user_id, successor
+            return Issued(user_id, found.family, successor)
         case Use.REPEAT:
             assert found.replaced_by is not None
-            return user_id, successor_of(token, found.replaced_by, secret)
+            return Issued(user_id, found.family, successor_of(token, found.replaced_by, secret))
         case Use.REUSE:
-            log.warning("authn_token_reuse", user_id=str(user_id), family=str(found.family))
-            await _revoke_family(connection, found.family)
+            await audit.record(
+                connection,
+                audit.Event.AUTHN_TOKEN_REUSE,
+                actor_id=None,
+                user_id=str(user_id),
+                result=audit.Result.FAILURE,
+                sign_in_id=str(found.family),
+            )
+            await _revoke(connection, user_id, found.family)
+            return Use.REUSE
         case Use.VOID:
-            pass
-    return None
+            return Use.VOID
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in that goes on. Times are aware, in UTC."""
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+
+
+async def sign_ins(connection: "Connection", user_id: UUID) -> list[SignIn]:
+    """Those of a person that have not ended, last used first."""
+    return [SignIn(**row) for row in await connection.fetch(_SIGN_INS, user_id, FAMILY_LIFETIME)]
+
+
+# Whatever ends a sign-in ends its access tokens, too, once it is spread (`edge.revocations`). All of these take turns
+# with a rotation: it may not slip past a revocation that cannot see its new row yet.
 
 
 async def revoke(connection: "Connection", token: str) -> None:
     """End the sign-in that this token belongs to; nothing happens where it belongs to none."""
     row = await connection.fetchrow("SELECT user_id, family FROM refresh_tokens WHERE token_hash = $1", _hash(token))
     if row is not None:
-        await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE", row["user_id"])
-        await _revoke_family(connection, row["family"])
+        await _revoke(connection, row["user_id"], row["family"])
+
+
+async def revoke_one(connection: "Connection", user_id: UUID, family: UUID) -> bool:
+    """End this sign-in; False where it is none of this person's that goes on."""
+    return await _revoke(connection, user_id, family)
 
 
 async def revoke_all(connection: "Connection", user_id: UUID) -> None:
     """End all sign-ins of this person."""
+    await _revoke(connection, user_id, None)
+
+
+async def _revoke(connection: "Connection", user_id: UUID, family: UUID | None) -> bool:
     await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
-    await connection.execute(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL", user_id
-    )
-
-
-async def _revoke_family(connection: "Connection", family: UUID) -> None:
-    await connection.execute(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE family = $1 AND revoked_at IS NULL", family
-    )
+    ended = {row["family"] for row in await connection.fetch(_REVOKE, user_id, family)}
+    await revocations.revoke(connection, user_id, ended)
+    return bool(ended)

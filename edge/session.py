@@ -42,13 +42,22 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class Renew:
+    """They have a token of another sign-in of theirs: see that it goes on, and hand this to `renewed`, or refuse it."""
+
+    id: int
+    sign_in_id: str
+    lifetime_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Perform:
     """Carry out a command and hand its outcome to `performed` or `refused`."""
 
     frame: frames.ClientFrame
 
 
-Effect = Send | Close | Join | Perform
+Effect = Send | Close | Join | Renew | Perform
 
 _IDS: Final = ("conversation_id", "project_id", "agent_id", "client_message_id", "message_id", "run_id", "edits")
 _GREATEST_ID: Final = 2**53 - 1
@@ -60,6 +69,7 @@ class Credentials:
     """What a verified token says. `lifetime_s` is how many seconds it is still good for."""
 
     user_id: str
+    sign_in_id: str
     lifetime_s: float
 
 
@@ -81,12 +91,13 @@ class Session:
     Attributes:
         due: when `tick` next has something to do.
         user_id: who it is, once they have said hello.
+        sign_in_id: the sign-in that their token came from.
         resume: the conversations that `hello` wants back.
     """
 
     __slots__ = (
         "_commands", "_expires", "_heard", "_hello_id", "_offered", "_opened", "_pinged", "_refusals", "_settings",
-        "_state", "_statuses", "_verify", "due", "id", "resume", "user_id",
+        "_state", "_statuses", "_verify", "due", "id", "resume", "sign_in_id", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +110,7 @@ class Session:
         now: float,
     ) -> None:
         self.id = id
-        self.user_id = ""
+        self.user_id = self.sign_in_id = ""
         self.resume: list[frames.ResumePoint] = []
         self._settings = settings
         self._verify = verify
@@ -192,7 +203,7 @@ class Session:
         self._state = _State.JOINING
         self._hello_id = frame.id
         self._expires = now + credentials.lifetime_s
-        self.user_id = credentials.user_id
+        self.user_id, self.sign_in_id = credentials.user_id, credentials.sign_in_id
         self.resume = frame.resume
         return [Join(credentials.user_id)]
 
@@ -222,9 +233,9 @@ class Session:
             )
         ]
 
-    def turn_away(self, refused: Refused, code: CloseCode) -> list[Effect]:
-        """The person is not admitted."""
-        return [*self.refused(self._hello_id, refused), *self.close(code)]
+    def turn_away(self, refused: Refused, code: CloseCode, id: int | None = None) -> list[Effect]:
+        """The person is not admitted, or with `id` does not stay after that command."""
+        return [*self.refused(self._hello_id if id is None else id, refused), *self.close(code)]
 
     def _refresh(self, frame: frames.TokenRefresh, now: float) -> list[Effect]:
         try:
@@ -234,9 +245,18 @@ class Session:
         except Refused as refused:
             error = _error(frame.id, refused)
             return [error] if refused.code is ErrorCode.TOKEN_EXPIRED else [error, *self.close(CloseCode.BAD_TOKEN)]
-        self._expires = now + credentials.lifetime_s
+        renew = Renew(frame.id, credentials.sign_in_id, credentials.lifetime_s)
+        # Had this sign-in ended, the connection would have, too.
+        return self.renewed(renew, now) if renew.sign_in_id == self.sign_in_id else [renew]
+
+    def renewed(self, renew: Renew, now: float) -> list[Effect]:
+        """The token is good: the connection lives as long as it."""
+        if self.closed:
+            return []
+        self.sign_in_id = renew.sign_in_id
+        self._expires = now + renew.lifetime_s
         self._schedule()
-        return [_reply(frame.id, {"token_expires_in": int(credentials.lifetime_s)})]
+        return [_reply(renew.id, {"token_expires_in": int(renew.lifetime_s)})]
 
     def _set_presence(self, frame: frames.PresenceSet, now: float) -> list[Effect]:
         # Told in every conversation that the connection follows, hence an allowance of its own.

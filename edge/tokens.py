@@ -1,7 +1,8 @@
 """Access tokens: who is calling, known from a key and a clock alone (RFC 7519, RFC 8725).
 
-A token that was valid at sign-in stays valid until it expires, without any look-up: a storm of reconnects reaches no
-database. `typ` keeps other tokens signed with the same key (an agent's, a ticket) from being used as access tokens.
+What is said here takes no look-up. Whether the sign-in that a token came from (`sid`) has ended meanwhile is for
+`edge.revocations` to say. `typ` keeps other tokens signed with the same key (an agent's, a ticket) from being used as
+access tokens.
 """
 
 from collections.abc import Callable, Mapping
@@ -68,9 +69,14 @@ class TokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a verified access token speaks for. `expires_at` is aware, in UTC."""
+    """Who a verified access token speaks for. `expires_at` is aware, in UTC.
+
+    Attributes:
+        sign_in_id: the sign-in that the token came from, and ends with.
+    """
 
     user_id: str
+    sign_in_id: str
     token_id: str
     expires_at: datetime
 
@@ -85,13 +91,14 @@ class Tokens:
             self._keys[settings.previous_kid] = settings.previous_secret
         self._now = now
 
-    def mint(self, user_id: str) -> str:
-        """An access token for this person, good for `ACCESS_LIFETIME`."""
+    def mint(self, user_id: str, sign_in_id: str) -> str:
+        """An access token for this person and sign-in, good for `ACCESS_LIFETIME`."""
         now = self._now()
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": user_id,
+            "sid": sign_in_id,
             "jti": new_id(),
             "iat": int(now.timestamp()),
             "exp": int((now + ACCESS_LIFETIME).timestamp()),
@@ -124,15 +131,17 @@ class Tokens:
             if claims["typ"] != ACCESS:
                 raise Refused(ErrorCode.UNAUTHENTICATED)
             user_id, token_id = canonical(claims["sub"]), canonical(claims["jti"])
+            # Minted by the version before: a refresh gives one that can be revoked.
+            sign_in_id = canonical(str(claims["sid"])) if "sid" in claims else None
             issued_at, expires_at = _moment(claims["iat"]), _moment(claims["exp"])
         except (jwt.PyJWTError, ValueError, OverflowError, TypeError) as error:
             raise Refused(ErrorCode.UNAUTHENTICATED) from error
         now = self._now()
         if issued_at > now + LEEWAY:
             raise Refused(ErrorCode.UNAUTHENTICATED)
-        if expires_at <= now - LEEWAY:
+        if expires_at <= now - LEEWAY or sign_in_id is None:
             raise Refused(ErrorCode.TOKEN_EXPIRED)
-        return Principal(user_id, token_id, expires_at)
+        return Principal(user_id, sign_in_id, token_id, expires_at)
 
 
 def _moment(numeric_date: object) -> datetime:

@@ -19,7 +19,8 @@ from edge.feeds import Feeds
 from edge.followers import Follower
 from edge.hub import Hub
 from edge.presence import Presence
-from edge.session import Close, Effect, Join, Perform, Send, Session, subscribed
+from edge.revocations import Revocations
+from edge.session import Close, Effect, Join, Perform, Renew, Send, Session, subscribed
 from edge.settings import GatewaySettings
 from schemas import frames
 from schemas.frames import CLOSE_REASONS, CloseCode, ErrorCode
@@ -33,13 +34,19 @@ _HARD_FACTOR: Final = 4
 _FINISH_WITHIN_S: Final = 5.0
 """Seconds that commands under way may still take when a connection is sent away: a publish's limit."""
 
+_TURNED_AWAY: Final = {
+    ErrorCode.UNAUTHENTICATED: CloseCode.REVOKED,
+    ErrorCode.RATE_LIMITED: CloseCode.TOO_MANY_CONNECTIONS,
+    ErrorCode.UNAVAILABLE: CloseCode.SERVICE_RESTART,
+}
+
 
 class Connection:
     """A client's connection; see `edge.hub.Connection` for what the hub sees of it."""
 
     __slots__ = (
-        "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_presence", "_session",
-        "_settings", "_ws", "away", "follows", "projects", "slow",
+        "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_presence", "_revocations",
+        "_session", "_settings", "_ws", "away", "follows", "projects", "slow",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +58,7 @@ class Connection:
         access: Access,
         commands: Commands,
         presence: Presence,
+        revocations: Revocations,
         settings: GatewaySettings,
     ) -> None:
         self._ws = ws
@@ -60,6 +68,7 @@ class Connection:
         self._access = access
         self._commands = commands
         self._presence = presence
+        self._revocations = revocations
         self._settings = settings
         self._closing: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -72,6 +81,10 @@ class Connection:
     @property
     def user_id(self) -> str:
         return self._session.user_id
+
+    @property
+    def sign_in_id(self) -> str:
+        return self._session.sign_in_id
 
     @property
     def due(self) -> float:
@@ -153,23 +166,39 @@ class Connection:
                     self.close(effect.code)
                 case Perform():
                     self._begin(effect.frame)
-                case Join():
-                    raise AssertionError("only a frame from the client makes someone join")
+                case Join() | Renew():
+                    raise AssertionError("only a frame from the client says who someone is")
 
     async def _carry_out(self, effect: Effect) -> None:
-        if not isinstance(effect, Join):
-            self._apply([effect])
-            return
+        match effect:
+            case Join():
+                await self._join()
+            case Renew():
+                await self._renew(effect)
+            case _:
+                self._apply([effect])
+
+    async def _join(self) -> None:
         try:
+            await self._revocations.check(self._session.sign_in_id)
             await self._hub.join(self)
         except Refused as refused:
-            self._apply(self._session.turn_away(refused, CloseCode.TOO_MANY_CONNECTIONS))
+            self._apply(self._session.turn_away(refused, _TURNED_AWAY[refused.code]))
             return
         self._apply(self._session.welcome(time.monotonic()))
         self._hub.schedule(self)
         if self._session.resume:
             points, self._session.resume = self._session.resume, []
             self._run(self._resume(points))
+
+    async def _renew(self, renew: Renew) -> None:
+        try:
+            await self._revocations.check(renew.sign_in_id)
+        except Refused as refused:
+            self._apply(self._session.turn_away(refused, _TURNED_AWAY[refused.code], renew.id))
+        else:
+            self._apply(self._session.renewed(renew, time.monotonic()))
+            self._hub.schedule(self)
 
     def _begin(self, frame: frames.ClientFrame) -> None:
         if not isinstance(frame, frames.Subscribe | frames.Unsubscribe | frames.MessageSend):

@@ -24,6 +24,8 @@ class ErrorCode(StrEnum):
     INVALID = "invalid"
     TOO_LARGE = "too_large"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    IN_PROGRESS = "in_progress"
+    PRECONDITION_FAILED = "precondition_failed"
     CONVERSATION_BUSY = "conversation_busy"
     CONVERSATION_ARCHIVED = "conversation_archived"
     RUN_ENDED = "run_ended"
@@ -52,6 +54,10 @@ ERRORS: Final[dict[ErrorCode, ErrorMeaning]] = {
     ErrorCode.TOO_LARGE: ErrorMeaning(413, False, "The content is too large."),
     ErrorCode.IDEMPOTENCY_MISMATCH: ErrorMeaning(
         422, False, "This id was used before with other content; use a new id for a new request."
+    ),
+    ErrorCode.IN_PROGRESS: ErrorMeaning(409, True, "The first request with this key is still being done; ask again."),
+    ErrorCode.PRECONDITION_FAILED: ErrorMeaning(
+        412, False, "It was changed meanwhile; read it again, and then change what it is now."
     ),
     ErrorCode.CONVERSATION_BUSY: ErrorMeaning(409, False, "An answer is still being written; wait for it or stop it."),
     ErrorCode.CONVERSATION_ARCHIVED: ErrorMeaning(409, False, "The conversation is archived; restore it to go on."),

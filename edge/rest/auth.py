@@ -10,6 +10,7 @@ from fastapi import APIRouter, BackgroundTasks, Request, Response
 from edge import audit, refresh_tokens
 from edge.errors import Refused
 from edge.problems import Conflict
+from edge.refresh_tokens import Issued, Use
 from edge.rest import answers, mailed, oauth
 from edge.rest.fields import Body, Email, GivenPassword, Name, NewPassword, Token
 from edge.rest.mailed import send_verification
@@ -37,6 +38,9 @@ SELECT id::text, email, email_verified_at IS NOT NULL AS email_verified, display
 FROM users WHERE id = $1
 """
 
+_LOCK: Final = "SELECT password_hash FROM users WHERE id = $1 FOR NO KEY UPDATE"
+_WRONG: Final = "The e-mail address or the password is wrong."
+
 
 class SignUp(Body):
     email: Email
@@ -63,11 +67,11 @@ class SignOut(Body):
     everywhere: bool = False
 
 
-def _signed_in(services: Services, user: answers.User, refresh_token: str | None) -> answers.SignedIn:
+def _signed_in(services: Services, user: answers.User, issued: Issued, *, in_cookie: bool = False) -> answers.SignedIn:
     return answers.SignedIn(
         user=user,
-        access_token=services.tokens.mint(user.id),
-        refresh_token=refresh_token,
+        access_token=services.tokens.mint(user.id, str(issued.family)),
+        refresh_token=None if in_cookie else issued.token,
         expires_in=int(ACCESS_LIFETIME.total_seconds()),
     )
 
@@ -90,12 +94,12 @@ async def register(
             assert row is not None
             await services.keyring.create(connection, user_id)
             await found_project(connection, user_id, FIRST_PROJECT)
-            refresh_token = await refresh_tokens.start_family(connection, UUID(user_id))
+            issued = await refresh_tokens.start_family(connection, UUID(user_id))
             await audit.record(connection, audit.Event.USER_CREATED, actor_id=user_id)
     except asyncpg.UniqueViolationError:
         raise Conflict(email="This address cannot be used; if it is yours, sign in.") from None
     background.add_task(send_verification, services, user_id, new.email)
-    return _signed_in(services, answers.User(**row), refresh_token)
+    return _signed_in(services, answers.User(**row), issued)
 
 
 @router.post("/login", responses=refusals(ErrorCode.UNAUTHENTICATED, ErrorCode.RATE_LIMITED))
@@ -114,17 +118,20 @@ async def login(services: ServicesOf, address: Address, given: SignIn) -> answer
                 user_id=None if row is None else row["id"],
                 result=audit.Result.FAILURE,
             )
-        raise Refused(ErrorCode.UNAUTHENTICATED, "The e-mail address or the password is wrong.")
+        raise Refused(ErrorCode.UNAUTHENTICATED, _WRONG)
     assert row is not None
     assert stored is not None
     services.failed_sign_ins.give_back(address)
     new_hash = await services.passwords.hash(given.password) if services.passwords.is_outdated(stored) else None
     async with services.database() as connection, connection.transaction():
+        # A password that was changed while this one was looked at has ended all sign-ins, and begins none.
+        if await connection.fetchval(_LOCK, row["id"]) != stored:
+            raise Refused(ErrorCode.UNAUTHENTICATED, _WRONG)
         if new_hash is not None:
             await connection.execute("UPDATE users SET password_hash = $2 WHERE id = $1", row["id"], new_hash)
-        refresh_token = await refresh_tokens.start_family(connection, UUID(row["id"]))
+        issued = await refresh_tokens.start_family(connection, UUID(row["id"]))
         await audit.record(connection, audit.Event.AUTHN_LOGIN_SUCCESS, actor_id=row["id"])
-    return _signed_in(services, answers.User.model_validate(dict(row)), refresh_token)
+    return _signed_in(services, answers.User.model_validate(dict(row)), issued)
 
 
 @router.post("/refresh", responses=refusals(ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN_ORIGIN))
@@ -137,23 +144,25 @@ async def refresh(
     if token is None:
         raise Refused(ErrorCode.UNAUTHENTICATED)
     async with services.database() as connection, connection.transaction():
-        rotated = await refresh_tokens.rotate(connection, token, services.refresh_secret)
-        row = None if rotated is None else await connection.fetchrow(_BY_ID, rotated[0])
-    if rotated is None or row is None:
+        issued = await refresh_tokens.rotate(connection, token, services.refresh_secret)
+        row = await connection.fetchrow(_BY_ID, issued.user_id) if isinstance(issued, Issued) else None
+    if issued is Use.REUSE:
+        await services.revocations.spread()
+    if not isinstance(issued, Issued) or row is None:
         raise Refused(ErrorCode.UNAUTHENTICATED, "This sign-in has ended; sign in again.")
     if in_body is None:
-        services.cookies.keep_refresh(response, rotated[1])
-    return _signed_in(services, answers.User(**row), rotated[1] if in_body else None)
+        services.cookies.keep_refresh(response, issued.token)
+    return _signed_in(services, answers.User(**row), issued, in_cookie=in_body is None)
 
 
 @router.post("/logout", status_code=204, responses=refusals(ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN_ORIGIN))
 async def logout(
     services: ServicesOf, caller: CallerIfAny, request: Request, response: Response, given: SignOut | None = None
 ) -> None:
-    """Ends the sign-in that the refresh token belongs to, or all of the caller's.
+    """Ends the sign-in that the refresh token belongs to, without one the caller's own, or all of the caller's.
 
-    A refresh token that is unknown or spent is no error: the sign-in is over either way. Access tokens that were
-    given out before work until they expire.
+    Afterwards its access tokens are refused, and its sockets are closed with 4503. A refresh token that is unknown or
+    spent is no error: the sign-in is over either way.
     """
     given = given or SignOut()
     token = given.refresh_token or services.cookies.refresh(request)
@@ -162,6 +171,9 @@ async def logout(
     async with services.database() as connection, connection.transaction():
         if token is not None:
             await refresh_tokens.revoke(connection, token)
-        if given.everywhere and caller is not None:
+        if caller is not None and given.everywhere:
             await refresh_tokens.revoke_all(connection, UUID(caller.user_id))
+        elif caller is not None and token is None:
+            await refresh_tokens.revoke_one(connection, UUID(caller.user_id), UUID(caller.sign_in_id))
+    await services.revocations.spread()
     services.cookies.drop_refresh(response)

@@ -5,6 +5,7 @@ last one told. So there is nothing to merge, and a message that was missed is ma
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -13,6 +14,7 @@ from redis.asyncio.client import PubSub
 
 from edge.errors import Refused
 from edge.rest.services import Services
+from edge.tokens import Principal
 from infra import history
 from infra.deltas import DeltaMessage, Deltas, conversation_channel
 from infra.history import StoredRun
@@ -54,14 +56,15 @@ def finished(run: StoredRun) -> frames.RunFinished | None:
 
 
 class Following:
-    """One reader of one run, as long as this person may read it.
+    """One reader of one run, as long as this person may read it and the sign-in goes on.
 
     `attempt` and `seq` are what it has; attempt 0 means the newest, whichever that is.
     """
 
-    def __init__(self, services: Services, user_id: str, run: StoredRun, attempt: int, seq: int) -> None:
+    def __init__(self, services: Services, caller: Principal, run: StoredRun, attempt: int, seq: int) -> None:
         self._services = services
-        self._user_id = user_id
+        self._user_id = caller.user_id
+        self._sign_in_id = caller.sign_in_id
         self._deltas = Deltas(services.redis)
         self._run = run
         self._told_attempt, self._told_seq = attempt, seq
@@ -79,7 +82,11 @@ class Following:
                 await channel.subscribe(conversation_channel(self._run.conversation_id))
                 await self._look()
                 quiet_s = 0.0
+                checked_at = time.monotonic()
                 while not self._services.stopping.is_set():
+                    if time.monotonic() >= checked_at + _LOOK_S:
+                        checked_at = time.monotonic()
+                        await self._services.revocations.check(self._sign_in_id)
                     await self._services.access.present_conversation(self._user_id, self._run.conversation_id)
                     async for news in self._news():
                         quiet_s = 0.0

@@ -126,6 +126,7 @@ async def reset(services: ServicesOf, address: Address, given: Reset) -> None:
         if not owner["verified"]:
             await connection.execute("DELETE FROM identities WHERE user_id = $1", proof.user_id)
         await _changed(connection, proof.user_id, by="link")
+    await services.revocations.spread()
     services.failed_sign_ins.give_back(address)
     await _tell_of_change(services, proof.email)
 
@@ -211,4 +212,5 @@ async def change_password(services: ServicesOf, caller: Caller, address: Address
         if done == "UPDATE 0":
             raise Conflict(current_password="The password was changed by somebody else just now.")  # noqa: S106  # says what is wrong with it
         await _changed(connection, caller.user_id, by="password" if stored is not None else "first")
+    await services.revocations.spread()
     await _tell_of_change(services, row["email"])

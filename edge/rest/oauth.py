@@ -170,11 +170,11 @@ async def _sign_in(services: Services, identity: Identity) -> str:
 async def _entered(services: Services, identity: Identity) -> str:
     async with services.database() as connection, connection.transaction():
         user_id, is_new = await accounts.enter(connection, services.keyring, identity)
-        refresh_token = await refresh_tokens.start_family(connection, UUID(user_id))
+        issued = await refresh_tokens.start_family(connection, UUID(user_id))
         await audit.record(
             connection, audit.Event.AUTHN_LOGIN_SUCCESS, actor_id=user_id, provider=identity.provider, is_new=is_new
         )
-    return refresh_token
+    return issued.token
 
 
 async def _record_failure(services: Services, provider: str, code: str) -> None:
@@ -244,6 +244,7 @@ async def facebook_deletion(services: ServicesOf, request: Request) -> Forgettin
     if subject is None:
         raise invalid(signed_request="is not signed by Facebook for this app")
     outcome = await _forget(services, FACEBOOK, subject)
+    await services.revocations.spread()
     code = secrets.token_urlsafe(12)
     async with services.database() as connection:
         await connection.execute(

@@ -82,7 +82,7 @@ async def run_events(
     found = await _readable_run(services, caller.user_id, conversation_id, run_id)
     if EVENT_STREAM in accept:
         attempt, seq = _from(last_event_id) or (0, after_seq)
-        following = Following(services, caller.user_id, found, attempt, seq)
+        following = Following(services, caller, found, attempt, seq)
         unbuffered = {"X-Accel-Buffering": "no"}  # as reverse proxies understand it
         return StreamingResponse(_as_events(following.told()), media_type=EVENT_STREAM, headers=unbuffered)
     try:

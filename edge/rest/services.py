@@ -20,6 +20,7 @@ from edge.passwords import Passwords
 from edge.rest.attempts import Attempts
 from edge.rest.cookies import Cookies
 from edge.rest.settings import RestSettings
+from edge.revocations import Revocations
 from edge.tokens import Principal, Tokens
 from infra import history, live, redis
 from infra.keyring import Keyring
@@ -60,6 +61,7 @@ class Services:
     secrets: Secrets
     access: Access
     tokens: Tokens
+    revocations: Revocations
     refresh_secret: bytes
     passwords: Passwords
     mail: Mail
@@ -122,10 +124,14 @@ ServicesOf = Annotated[Services, Depends(_services)]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token.")
 
 
-def _caller_if_any(
+async def _caller_if_any(
     services: ServicesOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal | None:
-    return None if credentials is None else services.tokens.verify(credentials.credentials)
+    if credentials is None:
+        return None
+    principal = services.tokens.verify(credentials.credentials)
+    await services.revocations.check(principal.sign_in_id)
+    return principal
 
 
 CallerIfAny = Annotated[Principal | None, Depends(_caller_if_any)]

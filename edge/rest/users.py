@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from edge import audit, erasure, takeout
 from edge.errors import Refused
-from edge.rest import answers, identities, mailed
+from edge.rest import answers, identities, mailed, sessions
 from edge.rest.fields import Body, IdInPath, Name, Text
 from edge.rest.openapi import refusals
 from edge.rest.services import Caller, Services, ServicesOf
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["users"], responses=refusals(ErrorCode.UNAVAILABLE))
 router.include_router(identities.router)
 router.include_router(mailed.users_router)
+router.include_router(sessions.router)
 
 _ME: Final = """
 SELECT id::text, email, email_verified_at IS NOT NULL AS email_verified, display_name, created_at
@@ -136,6 +137,7 @@ async def delete_me(services: ServicesOf, caller: Caller, farewell: Farewell) ->
         receipt = await erasure.begin(connection, caller.user_id, farewell.confirm)
     if receipt is None:  # the token outlived the person
         raise Refused(ErrorCode.UNAUTHENTICATED)
+    await services.revocations.spread()
     return Receipt.model_validate(receipt)
 
 

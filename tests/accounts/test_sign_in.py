@@ -219,6 +219,8 @@ async def test_a_first_password(place: Place, provider: str) -> None:
         token = await browser.token()
         answer = await place.api.call("POST", "/v1/users/me/password", {"new_password": NEW_PASSWORD}, token=token)
         assert answer.status == (204 if email else 409)
+        if email:  # the new password has ended the sign-in by the provider
+            token = (await login(place, email, NEW_PASSWORD)).json["access_token"]
         removed = await place.api.call("DELETE", f"/v1/users/me/identities/{provider}", token=token)
         assert removed.status == (204 if email else 409)
     if email:

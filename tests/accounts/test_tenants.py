@@ -72,6 +72,7 @@ async def things(person: Person) -> dict[str, str]:
         "default_agent_id": agent_id,
         "share_id": (await person.call("POST", f"{path}/shares"))["id"],
         "invitation_id": invited["invitation_id"],
+        "session_id": (await person.call("GET", "/v1/users/me/sessions"))["data"][0]["id"],
     }
 
 

@@ -164,7 +164,7 @@ async def people(env: dict[str, str], count: int) -> list[tuple[str, str]]:
             records=[(c, p, u, "A conversation", 1, now, now) for u, p, c in ids],
         )
     await pool.close()
-    return [(tokens.mint(user_id), conversation_id) for user_id, _, conversation_id in ids]
+    return [(tokens.mint(user_id, new_id()), conversation_id) for user_id, _, conversation_id in ids]
 
 
 def ready(port: int) -> bool:

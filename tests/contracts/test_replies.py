@@ -29,7 +29,7 @@ def frame(id: int, type: str, **fields: object) -> str:
 
 
 def session() -> Session:
-    return Session("s", SessionSettings(), lambda _token: Credentials(PERSON, 3600.0), offered=None, now=0.0)
+    return Session("s", SessionSettings(), lambda _token: Credentials(PERSON, "sign-in", 3600.0), offered=None, now=0.0)
 
 
 def replies() -> dict[str, Any]:

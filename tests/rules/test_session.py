@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge.errors import Refused
 from edge.limits import Bucket, Rate
-from edge.session import Close, Credentials, Effect, Join, Perform, Send, Session
+from edge.session import Close, Credentials, Effect, Join, Perform, Renew, Send, Session
 from edge.settings import SessionSettings
 from schemas import frames
 from schemas.frames import CloseCode, ErrorCode
@@ -22,9 +22,9 @@ SETTINGS = SessionSettings()
 def verify(token: str) -> Credentials:
     if token == "expired":
         raise Refused(ErrorCode.TOKEN_EXPIRED)
-    if token not in ("ada", "bob"):
+    if token not in ("ada", "ada elsewhere", "bob"):
         raise Refused(ErrorCode.UNAUTHENTICATED)
-    return Credentials(ADA if token == "ada" else BOB, 3600.0)
+    return Credentials(ADA if token.startswith("ada") else BOB, token, 3600.0)
 
 
 def new_session(offered: str | None = None, **settings: Any) -> Session:
@@ -229,6 +229,19 @@ def test_refresh_keeps_the_socket() -> None:
     assert reply["token_expires_in"] == 3600
     session.received('{"type":"ping"}', 3640.0)
     assert Close(CloseCode.TOKEN_EXPIRED) not in session.tick(3650.0)
+
+
+def test_a_token_of_another_sign_in_is_looked_up() -> None:
+    """It moves the end only once somebody has seen that its sign-in goes on; else the connection ends with 4503."""
+    session = joined()
+    [renew] = session.received(frame("token.refresh", token="ada elsewhere"), 3000.0)
+    assert renew == Renew(7, "ada elsewhere", 3600.0)
+    assert error(session.received(frame("subscribe", conversation_id=TALK), 3600.0))[1] == "token_expired"
+    [reply] = shown(session.renewed(Renew(7, "ada elsewhere", 3600.0), 3600.0))
+    assert (reply["id"], reply["token_expires_in"], session.sign_in_id) == (7, 3600, "ada elsewhere")
+
+    effects = session.turn_away(Refused(ErrorCode.UNAUTHENTICATED), CloseCode.REVOKED, 8)
+    assert (error(effects)[0], effects[-1]) == (8, Close(CloseCode.REVOKED))
 
 
 @pytest.mark.parametrize("token", ["bob", "forged"])

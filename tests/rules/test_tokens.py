@@ -19,7 +19,7 @@ from schemas.frames import ErrorCode
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECRET = b"s" * 64
 OTHER = b"o" * 64
-USER = str(uuid4())
+USER, SIGN_IN = str(uuid4()), str(uuid4())
 
 
 class Clock:
@@ -42,6 +42,7 @@ def forged(
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": USER,
+        "sid": SIGN_IN,
         "jti": str(uuid4()),
         "iat": int(NOW.timestamp()),
         "exp": int((NOW + ACCESS_LIFETIME).timestamp()),
@@ -63,14 +64,15 @@ def refusal(verifier: Tokens, token: str) -> ErrorCode:
 
 def test_what_is_minted_is_verified() -> None:
     """A token speaks for the person it was minted for, for an hour."""
-    principal = tokens().verify(tokens().mint(USER))
+    principal = tokens().verify(tokens().mint(USER, SIGN_IN))
 
-    assert (principal.user_id, principal.expires_at) == (USER, NOW + timedelta(hours=1))
+    assert (principal.user_id, principal.sign_in_id) == (USER, SIGN_IN)
+    assert principal.expires_at == NOW + timedelta(hours=1)
 
 
 def test_no_two_tokens_share_an_id() -> None:
     """Each token can be told apart from every other."""
-    minted = [tokens().verify(tokens().mint(USER)).token_id for _ in range(100)]
+    minted = [tokens().verify(tokens().mint(USER, SIGN_IN)).token_id for _ in range(100)]
 
     assert len(set(minted)) == 100
 
@@ -91,6 +93,8 @@ def test_the_forger_of_these_tests_makes_good_tokens() -> None:
         pytest.param({"sub": "root"}, id="a subject that is no id"),
         pytest.param({"sub": 7}, id="a subject that is no text"),
         pytest.param({"jti": "1"}, id="a token id that is no id"),
+        pytest.param({"sid": "1"}, id="a sign-in that is no id"),
+        pytest.param({"sid": ["x"]}, id="a list of sign-ins"),
         pytest.param({"iat": int((NOW + timedelta(minutes=5)).timestamp())}, id="minted in the future"),
         pytest.param({"exp": "tomorrow"}, id="an end that is no time"),
         pytest.param({"exp": True}, id="an end that is a truth"),
@@ -166,6 +170,11 @@ def test_age_has_a_code_of_its_own() -> None:
     assert timedelta(seconds=30) >= LEEWAY
 
 
+def test_a_token_that_cannot_be_revoked_is_renewed() -> None:
+    """One without its sign-in, of the version before, is too old: whoever has it refreshes, and is not signed out."""
+    assert refusal(tokens(), forged({"sid": None})) == ErrorCode.TOKEN_EXPIRED
+
+
 def test_the_signature_is_judged_before_the_age() -> None:
     """A forged token learns nothing about what it would have meant."""
     clock = Clock()
@@ -179,9 +188,9 @@ def test_two_keys_live_at_once() -> None:
     before = tokens(kid="old", secret=OTHER)
     after = tokens(previous_kid="old", previous_secret=OTHER)
 
-    assert after.verify(before.mint(USER)).user_id == USER
-    assert jwt.get_unverified_header(after.mint(USER))["kid"] == "new"
-    assert refusal(before, after.mint(USER)) == ErrorCode.UNAUTHENTICATED
+    assert after.verify(before.mint(USER, SIGN_IN)).user_id == USER
+    assert jwt.get_unverified_header(after.mint(USER, SIGN_IN))["kid"] == "new"
+    assert refusal(before, after.mint(USER, SIGN_IN)) == ErrorCode.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ class Stage:
                 "INSERT INTO project_members (project_id, user_id, role) VALUES ($1, $2, $3)",
                 project_id, user_id, role,
             )  # fmt: skip
-        return Someone(user_id, project_id, agent_id, self.tokens.mint(user_id))
+        return Someone(user_id, project_id, agent_id, self.tokens.mint(user_id, ids.new_id()))
 
     async def play(self, someone: Someone, *, told: bool = True) -> Play:
         """A new conversation of theirs, known to PostgreSQL and, if `told`, to Redis."""

@@ -117,7 +117,7 @@ async def test_tokens_that_are_refused(url: str, stage: Stage, stack: Stack, ada
         (altered(ada.token), "unauthenticated", 4500),
         (unsigned, "unauthenticated", 4500),
         (of_another_key, "unauthenticated", 4500),
-        (earlier.mint(ada.user_id), "token_expired", 4005),
+        (earlier.mint(ada.user_id, str(uuid4())), "token_expired", 4005),
     ):
         async with raw(url) as socket:
             assert await socket.refused("hello", token=token) == code
@@ -322,7 +322,7 @@ async def test_silence_and_expiry(stage: Stage, stack: Stack, start_process: Sta
     url = f"ws://127.0.0.1:{port}/v1/ws"
     someone, other = await stage.person(), await stage.person()
     long_ago = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=2)
-    expiring = Tokens(TokenSettings.from_env(stack.env), now=lambda: long_ago).mint(someone.user_id)
+    expiring = Tokens(TokenSettings.from_env(stack.env), now=lambda: long_ago).mint(someone.user_id, str(uuid4()))
 
     async def answer_pings(refresh: str | None) -> int:
         async with raw(url, expiring) as socket:

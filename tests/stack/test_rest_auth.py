@@ -243,7 +243,7 @@ async def test_an_expired_token_says_so(api: Api, stack: Stack) -> None:
     """Who is too late is told `token_expired`, with how to authenticate."""
     ada = await api.sign_up()
     minter = Tokens(TokenSettings.from_env(stack.env), lambda: datetime.now(UTC) - timedelta(hours=2))
-    answer = await api.call("GET", "/v1/users/me", token=minter.mint(ada.id))
+    answer = await api.call("GET", "/v1/users/me", token=minter.mint(ada.id, str(uuid4())))
 
     assert (answer.status, answer.code) == (401, "token_expired")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -251,7 +251,8 @@ async def test_an_expired_token_says_so(api: Api, stack: Stack) -> None:
 
 async def test_a_token_that_outlives_its_person(api: Api, stack: Stack) -> None:
     """Nobody is not somebody."""
-    answer = await api.call("GET", "/v1/users/me", token=Tokens(TokenSettings.from_env(stack.env)).mint(str(uuid4())))
+    token = Tokens(TokenSettings.from_env(stack.env)).mint(str(uuid4()), str(uuid4()))
+    answer = await api.call("GET", "/v1/users/me", token=token)
 
     assert (answer.status, answer.code) == (401, "unauthenticated")
 

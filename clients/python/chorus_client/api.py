@@ -347,6 +347,11 @@ class PageProject(Struct, kw_only=True):
     next_cursor: str | None
 
 
+class PageSession(Struct, kw_only=True):
+    data: list["Session"]
+    next_cursor: str | None
+
+
 class Params(Struct, kw_only=True):
     """The model's own; what is absent is left to the model."""
 
@@ -486,6 +491,15 @@ class Segment(Struct, kw_only=True):
 
     text: str
     match: bool
+
+
+class Session(Struct, kw_only=True):
+    """`last_used_at` is when its tokens were last renewed. `current`: it is what asks."""
+
+    id: str
+    created_at: datetime
+    last_used_at: datetime
+    current: bool
 
 
 class Share(Struct, kw_only=True):
@@ -676,10 +690,10 @@ class Api(Caller):
         return answer
 
     async def post_auth_logout(self, body: SignOut | None) -> None:
-        """Ends the sign-in that the refresh token belongs to, or all of the caller's.
+        """Ends the sign-in that the refresh token belongs to, without one the caller's own, or all of the caller's.
 
-        A refresh token that is unknown or spent is no error: the sign-in is over either way. Access tokens that were
-        given out before work until they expire."""
+        Afterwards its access tokens are refused, and its sockets are closed with 4503. A refresh token that is unknown or
+        spent is no error: the sign-in is over either way."""
         answer: None = await self.call("POST", "/v1/auth/logout", {204: None}, body=body)
         return answer
 
@@ -703,6 +717,16 @@ class Api(Caller):
     async def post_users_me_password(self, body: PasswordChange) -> None:
         """Change the password, or set a first one. Ends all sign-ins: sign in anew with it."""
         answer: None = await self.call("POST", "/v1/users/me/password", {204: None}, body=body)
+        return answer
+
+    async def get_users_me_sessions(self) -> PageSession:
+        """The caller's sign-ins that go on, last used first; all of them, on one page."""
+        answer: PageSession = await self.call("GET", "/v1/users/me/sessions", {200: PageSession})
+        return answer
+
+    async def delete_users_me_session(self, session_id: str) -> None:
+        """End a sign-in, at once: its access tokens are refused, its sockets closed with 4503."""
+        answer: None = await self.call("DELETE", f"/v1/users/me/sessions/{self.quoted(session_id)}", {204: None})
         return answer
 
     async def get_users_me(self) -> User:

@@ -280,6 +280,11 @@ export interface PageProject {
   next_cursor: string | null;
 }
 
+export interface PageSession {
+  data: Session[];
+  next_cursor: string | null;
+}
+
 export interface Params {
   temperature?: number | null;
   top_p?: number | null;
@@ -401,6 +406,13 @@ export interface ScriptedConfig {
 export interface Segment {
   text: string;
   match: boolean;
+}
+
+export interface Session {
+  id: string;
+  created_at: string;
+  last_used_at: string;
+  current: boolean;
 }
 
 export interface Share {
@@ -554,6 +566,14 @@ export interface Operations {
   };
   "POST /v1/users/me/password": {
     body: PasswordChange;
+    answer: undefined;
+  };
+  "GET /v1/users/me/sessions": {
+    body: undefined;
+    answer: PageSession;
+  };
+  "DELETE /v1/users/me/sessions/{session_id}": {
+    body: undefined;
     answer: undefined;
   };
   "GET /v1/users/me": {

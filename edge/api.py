@@ -25,9 +25,10 @@ from edge.oauth import asking
 from edge.oauth.settings import OAuthSettings
 from edge.passwords import Passwords
 from edge.rest import agents, audit, auth, config, conversations, messages, projects, runs, search, users
-from edge.rest.attempts import Attempts
+from edge.rest.admission import Admission
 from edge.rest.cookies import Cookies
 from edge.rest.door import Door
+from edge.rest.limits import Limits
 from edge.rest.openapi import document
 from edge.rest.page import WebPage
 from edge.rest.services import Log, Services
@@ -100,7 +101,7 @@ def application(services: Services) -> Door:
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return Door(app, settings.origins)
+    return Door(app, settings.origins, Admission(services.tokens, services.revocations, services.limits).admit)
 
 
 async def serve(process: Process, routes: str | None) -> None:
@@ -135,10 +136,7 @@ async def serve(process: Process, routes: str | None) -> None:
         mail=mail,
         providers=oauth.providers(http),
         cookies=Cookies(settings.public_url),
-        mail_requests=Attempts(settings.mail_requests_per_minute),
-        sign_ups=Attempts(settings.sign_ups_per_minute),
-        failed_sign_ins=Attempts(settings.failed_sign_ins_per_minute),
-        shared_reads=Attempts(settings.shared_reads_per_minute),
+        limits=Limits(settings, quick),
         stopping=process.stopping,
     )
     kafka = KafkaSettings.from_env(env)

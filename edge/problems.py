@@ -40,6 +40,7 @@ def problem(
         detail: a sentence for a person; the table's where none is given.
         status: where it is not the code's own (405, 408, 409).
         errors: what is wrong with each field: `field` and `message`.
+        retry_after_ms: milliseconds until the same request may succeed; `Retry-After` says it in seconds, rounded up.
     """
     meaning = ERRORS[code]
     status = status or meaning.status
@@ -52,6 +53,8 @@ def problem(
     }
     if errors:
         body["errors"] = errors
+    if retry_after_ms is not None:
+        body["retry_after_ms"] = retry_after_ms
     sent = dict(headers or {})
     if meaning.retryable:
         sent["Retry-After"] = str(RETRY_AFTER_S if retry_after_ms is None else math.ceil(retry_after_ms / 1000))

@@ -46,8 +46,6 @@ _OVERLAP: Final = timedelta(seconds=10)
 """Before the newest row known, others may be committed yet: longer than a transaction of a request may take."""
 _WHOLE_EVERY_S: Final = 60.0
 """Seconds after which all rows are handed over again: what a failover of Redis lost is not missing for longer."""
-_AWAY_S: Final = 1.0
-"""Seconds that Redis is left alone once it was found away; then one asks it, and nobody waits with that one."""
 _DATABASE_WITHIN_S: Final = 2.0
 
 _CHECKS: Final = Counter("chorus_edge_revocation_checks_total", "Access tokens looked up, by who answered.", ["by"])
@@ -104,7 +102,7 @@ class Revocations:
         self._newest: datetime | None = None
         """Of the rows that the cache was given."""
         self._filling = asyncio.Lock()
-        self._away_until = 0.0
+        self._reach = redis.Reach()
 
     async def check(self, sign_in_id: str) -> None:
         """Let tokens of this sign-in pass.
@@ -116,15 +114,13 @@ class Revocations:
             raise Refused(ErrorCode.UNAUTHENTICATED, "This sign-in has ended; sign in again.")
 
     async def _has_ended(self, sign_in_id: str) -> bool:
-        if time.monotonic() >= self._away_until:
-            if self._away_until:
-                self._away_until = time.monotonic() + _AWAY_S
+        if self._reach.is_due():
             try:
                 whole, ended = await self._cache.zmscore(_KEY, [_MARKER, sign_in_id])
-                self._away_until = 0.0
             except redis.AWAY:
-                self._away_until = time.monotonic() + _AWAY_S
+                self._reach.failed()
             else:
+                self._reach.answered()
                 if whole is not None:
                     _CHECKS.labels("redis").inc()
                     return ended is not None

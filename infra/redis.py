@@ -1,6 +1,8 @@
 """Redis: the cache and the live channels. Everything in it can be lost and made again."""
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 from redis import exceptions
 from redis.asyncio import Connection, Redis
@@ -20,6 +22,36 @@ AWAY = (
     exceptions.ClusterDownError,
 )
 """What a command raises when the server is away, loading, full or no longer the primary: wait and try again."""
+
+LEFT_ALONE_S: Final = 1.0
+"""Seconds for which a server that was found away is not asked."""
+
+
+class Reach:
+    """Whether a server is worth asking now, for those who can do without: one who hangs on it is enough.
+
+    Once it was found away it is left alone for `LEFT_ALONE_S`; then one asks it, and nobody waits with that one.
+    `now` is in seconds, of any origin.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._away_until: float | None = None
+
+    def is_due(self) -> bool:
+        """Whether to ask it; say `answered` or `failed` then."""
+        if self._away_until is None:
+            return True
+        if self._now() < self._away_until:
+            return False
+        self.failed()  # until this one has an answer
+        return True
+
+    def answered(self) -> None:
+        self._away_until = None
+
+    def failed(self) -> None:
+        self._away_until = self._now() + LEFT_ALONE_S
 
 
 class _Connection(Connection):

@@ -43,6 +43,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         config = StackConfig.from_env(env, data)
         settings = own_settings() | config.environment() | secrets.ensure(data)
         del settings["CHORUS_LOG_DIR"]
+        # All tests and all their processes are one address, and count together.
+        settings |= {"CHORUS_SIGN_UPS_PER_MINUTE": "6000", "CHORUS_FAILED_SIGN_INS_PER_MINUTE": "600"}
         yield Stack(settings, data)
 
 

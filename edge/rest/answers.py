@@ -210,7 +210,8 @@ class FieldError(Answer):
 
 
 class Problem(Answer):
-    """RFC 9457. `code` is from one table, for REST and the WebSocket alike."""
+    """RFC 9457. `code` is from one table, for REST and the WebSocket alike. `retry_after_ms`: milliseconds after which
+    the same request may succeed, where that is known."""
 
     type: str
     title: str
@@ -218,3 +219,4 @@ class Problem(Answer):
     detail: str
     code: str
     errors: list[FieldError] | None = None
+    retry_after_ms: int | None = None

@@ -1,5 +1,6 @@
 """Signing up, in and out."""
 
+import hashlib
 from http import HTTPStatus
 from typing import Final
 from uuid import UUID
@@ -38,6 +39,10 @@ SELECT id::text, email, email_verified_at IS NOT NULL AS email_verified, display
 FROM users WHERE id = $1
 """
 
+_AT_HOME: Final = """
+SELECT EXISTS (SELECT FROM audit_log WHERE actor_id = $1 AND at > now() - interval '30 days'
+    AND event IN ('authn_login_success', 'user_created') AND address = $2)
+"""
 _LOCK: Final = "SELECT password_hash FROM users WHERE id = $1 FOR NO KEY UPDATE"
 _WRONG: Final = "The e-mail address or the password is wrong."
 
@@ -67,6 +72,11 @@ class SignOut(Body):
     everywhere: bool = False
 
 
+def _account(email: str) -> str:
+    """What an address is counted under: it stands in no key itself."""
+    return hashlib.sha256(email.lower().encode()).hexdigest()
+
+
 def _signed_in(services: Services, user: answers.User, issued: Issued, *, in_cookie: bool = False) -> answers.SignedIn:
     return answers.SignedIn(
         user=user,
@@ -85,7 +95,7 @@ async def register(
     They are let in at once, so a taken address has to be told. That it takes as long as a free one, and that one
     address may only try so often, is what keeps a list of addresses from being tried out.
     """
-    services.sign_ups.take(address)
+    await services.limits.sign_ups.take(address)
     password_hash = await services.passwords.hash(new.password)
     user_id = new_id()
     try:
@@ -105,9 +115,18 @@ async def register(
 @router.post("/login", responses=refusals(ErrorCode.UNAUTHENTICATED, ErrorCode.RATE_LIMITED))
 async def login(services: ServicesOf, address: Address, given: SignIn) -> answers.SignedIn:
     """Unknown people and wrong passwords get the same answer after the same time."""
-    services.failed_sign_ins.take(address)
+    await services.limits.failed_sign_ins.take(address)
     async with services.database() as connection:
         row = await connection.fetchrow(_BY_EMAIL, given.email)
+    account = _account(given.email)
+    try:
+        await services.limits.failed_sign_ins_of_accounts.take(account)
+    except Refused:
+        # Who guesses at somebody's password must not keep them out where they are at home. Asked for nobody, too, for
+        # the same time.
+        async with services.database() as connection:
+            if not await connection.fetchval(_AT_HOME, new_id() if row is None else row["id"], address):
+                raise
     stored = None if row is None else row["password_hash"]
     if not await services.passwords.matches(stored, given.password):
         async with services.database() as connection:
@@ -121,7 +140,8 @@ async def login(services: ServicesOf, address: Address, given: SignIn) -> answer
         raise Refused(ErrorCode.UNAUTHENTICATED, _WRONG)
     assert row is not None
     assert stored is not None
-    services.failed_sign_ins.give_back(address)
+    await services.limits.failed_sign_ins.give_back(address)
+    await services.limits.failed_sign_ins_of_accounts.give_back(account)
     new_hash = await services.passwords.hash(given.password) if services.passwords.is_outdated(stored) else None
     async with services.database() as connection, connection.transaction():
         # A password that was changed while this one was looked at has ended all sign-ins, and begins none.

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -13,8 +13,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge import audit
-from edge.problems import problem
+from edge.errors import Refused
+from edge.problems import problem, refusal
 from edge.rest import deprecation
+from edge.rest.admission import Called
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
 
@@ -49,11 +51,20 @@ _SECONDS = Histogram(
 
 
 class Door:
-    """Wraps an application. `origins` are those of other sites whose pages may call it."""
+    """Wraps an application.
 
-    def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
+    Args:
+        origins: those of other sites whose pages may call it.
+        admit: counts a request to `/v1/`; the page and its parts are files. Is given the header `Authorization` and the
+            address, and raises `Refused`; what it says of who calls becomes the request's `state.called`.
+    """
+
+    def __init__(
+        self, app: ASGIApp, origins: frozenset[str], admit: Callable[[str | None, str], Awaitable[Called]]
+    ) -> None:
         self._app = app
         self._origins = origins
+        self._admit_caller = admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -77,6 +88,13 @@ class Door:
             if headers.get("origin") in self._origins:
                 return Response(status_code=204), receive
             return problem(ErrorCode.FORBIDDEN_ORIGIN), receive
+        if scope["path"].startswith("/v1/"):
+            address = (scope.get("client") or ("",))[0]
+            try:
+                called = await self._admit_caller(headers.get("authorization"), address)
+            except Refused as refused:
+                return refusal(refused), receive
+            scope.setdefault("state", {})["called"] = called
         if scope["method"] in ("GET", "HEAD"):
             return None, receive
         try:

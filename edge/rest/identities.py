@@ -77,7 +77,7 @@ async def start(
     wanted: WayWanted | None = None,
 ) -> Way:
     """Begin to add an identity; it is added where this browser comes back from the provider."""
-    services.sign_ups.take(address)
+    await services.limits.sign_ups.take(address)
     try:
         next = checked_next("/" if wanted is None else wanted.next)
         url, browser = await begin(services, request, provider, next, caller.user_id)

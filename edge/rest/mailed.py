@@ -100,7 +100,7 @@ async def _tell_of_change(services: Services, email: str) -> None:
 async def forgot(services: ServicesOf, address: Address, background: BackgroundTasks, given: Forgot) -> Response:
     """Mail a link to choose a new password, where there is such a person; the answer is the same where there is none,
     and made before anybody has looked."""
-    services.mail_requests.take(address)
+    await services.limits.mail_requests.take(address)
     background.add_task(_send_reset, services, given.email)
     return Response(status_code=HTTPStatus.ACCEPTED, background=background)
 
@@ -112,7 +112,7 @@ async def reset(services: ServicesOf, address: Address, given: Reset) -> None:
     It proves the mailbox, too. Where nothing had before, whoever signed up need not be who reads the mail: every other
     way in goes with the old password.
     """
-    services.failed_sign_ins.take(address)
+    await services.limits.failed_sign_ins.take(address)
     useless = invalid(token="is no such link, or one that was used or has ended; ask for a new one")  # noqa: S106  # says what is wrong with it
     if proofs.read(given.token, Purpose.RESET, services.refresh_secret) is None:
         raise useless  # before any work is done for it
@@ -127,7 +127,7 @@ async def reset(services: ServicesOf, address: Address, given: Reset) -> None:
             await connection.execute("DELETE FROM identities WHERE user_id = $1", proof.user_id)
         await _changed(connection, proof.user_id, by="link")
     await services.revocations.spread()
-    services.failed_sign_ins.give_back(address)
+    await services.limits.failed_sign_ins.give_back(address)
     await _tell_of_change(services, proof.email)
 
 
@@ -147,7 +147,7 @@ async def _changed(connection: "Connection", user_id: str, by: str) -> None:
 )
 async def verify_send(services: ServicesOf, caller: Caller, address: Address) -> Response:
     """Mail a link that proves that the account's address is the caller's; nothing where that is proven already."""
-    services.mail_requests.take(address)
+    await services.limits.mail_requests.take(address)
     async with services.database() as connection:
         row = await connection.fetchrow(
             "SELECT email, email_verified_at IS NOT NULL AS verified FROM users WHERE id = $1", caller.user_id
@@ -183,7 +183,7 @@ async def verify(services: ServicesOf, caller: Caller, given: Verify) -> None:
 @users_router.post("/password", status_code=204, responses=refusals(ErrorCode.RATE_LIMITED, HTTPStatus.CONFLICT))
 async def change_password(services: ServicesOf, caller: Caller, address: Address, given: PasswordChange) -> None:
     """Change the password, or set a first one. Ends all sign-ins: sign in anew with it."""
-    services.failed_sign_ins.take(address)
+    await services.limits.failed_sign_ins.take(address)
     async with services.database() as connection:
         row = await connection.fetchrow("SELECT email, password_hash FROM users WHERE id = $1", caller.user_id)
     if row is None:
@@ -200,7 +200,7 @@ async def change_password(services: ServicesOf, caller: Caller, address: Address
                 result=audit.Result.FAILURE,
             )
         raise invalid(current_password="is not your password")  # noqa: S106  # says what is wrong with it
-    services.failed_sign_ins.give_back(address)
+    await services.limits.failed_sign_ins.give_back(address)
     password_hash = await services.passwords.hash(given.new_password)
     async with services.database() as connection, connection.transaction():
         done = await connection.execute(

@@ -80,7 +80,7 @@ async def start(
 ) -> Response:
     """To the provider. The way back is good for ten minutes, once, and in this browser."""
     provider_of(services, provider)
-    services.sign_ups.take(address)
+    await services.limits.sign_ups.take(address)
     try:
         there, browser = await begin(services, request, provider, checked_next(next), None)
     except ProviderFailed as failed:
@@ -105,7 +105,7 @@ async def callback(services: ServicesOf, address: Address, request: Request, pro
     `identity_taken`, `provider_taken`, `unavailable`.
     """
     provider_of(services, provider)
-    services.failed_sign_ins.take(address)
+    await services.limits.failed_sign_ins.take(address)
     try:
         next, refresh_token = await _arrive(services, request, provider)
     except _Failed as failed:
@@ -113,7 +113,7 @@ async def callback(services: ServicesOf, address: Address, request: Request, pro
         return _to_page(provider, failed.code)
     except Refused as refused:  # PostgreSQL is away, and whoever looks at the page should be told in words
         return _to_page(provider, refused.code)
-    services.failed_sign_ins.give_back(address)
+    await services.limits.failed_sign_ins.give_back(address)
     response = RedirectResponse(next, HTTPStatus.FOUND)
     if refresh_token is not None:
         services.cookies.keep_refresh(response, refresh_token)

@@ -54,6 +54,7 @@ def document(app: FastAPI, version: str) -> dict[str, Any]:
         if "requestBody" in operation:
             answers |= _as_text(refusals(*_WITH_BODY))
         answers |= _as_text(refusals(ErrorCode.INTERNAL))
+        answers |= _as_text(refusals(ErrorCode.RATE_LIMITED))
         operation["responses"] = dict(sorted(answers.items()))
     for leftover in ("HTTPValidationError", "ValidationError"):
         components.pop(leftover, None)

@@ -17,8 +17,9 @@ from edge.errors import Refused
 from edge.mail import Mail
 from edge.oauth.flow import Provider
 from edge.passwords import Passwords
-from edge.rest.attempts import Attempts
+from edge.rest.admission import Called
 from edge.rest.cookies import Cookies
+from edge.rest.limits import Limits
 from edge.rest.settings import RestSettings
 from edge.revocations import Revocations
 from edge.tokens import Principal, Tokens
@@ -67,10 +68,7 @@ class Services:
     mail: Mail
     providers: Mapping[str, Provider]
     cookies: Cookies
-    mail_requests: Attempts
-    sign_ups: Attempts
-    failed_sign_ins: Attempts
-    shared_reads: Attempts
+    limits: Limits
     stopping: asyncio.Event
     log: Log | None = None
 
@@ -124,14 +122,14 @@ ServicesOf = Annotated[Services, Depends(_services)]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token.")
 
 
-async def _caller_if_any(
-    services: ServicesOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+# The document learns from `_bearer` that a token is taken; the door has looked at it already.
+def _caller_if_any(
+    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal | None:
-    if credentials is None:
-        return None
-    principal = services.tokens.verify(credentials.credentials)
-    await services.revocations.check(principal.sign_in_id)
-    return principal
+    called = cast(Called, request.state.called)
+    if isinstance(called, Refused):
+        raise called
+    return called
 
 
 CallerIfAny = Annotated[Principal | None, Depends(_caller_if_any)]

@@ -39,10 +39,18 @@ class RestSettings:
     trusted_proxies: str = ""
     """Addresses of the proxies whose X-Forwarded-For and -Proto are believed, separated by commas; none by default,
     for anybody can send such a header."""
+    requests_per_minute: int = 6_000
+    """Of one person, as many at once, over all processes, as all of these: 100 a second, what a socket takes. A page
+    makes ten when it opens; a program that copies everything is slowed down before it slows others."""
+    anonymous_requests_per_minute: int = 3_000
+    """From one address, without a person's token: a thousand people behind it open their pages (three each) at once."""
     sign_ups_per_minute: int = 300
     """From one address, as many at once: a class room behind one address signs up, a script is slowed down."""
     failed_sign_ins_per_minute: int = 30
     """From one address, as many at once. A sign-in that succeeds does not count."""
+    failed_sign_ins_per_account_per_hour: int = 100
+    """For one e-mail address, whoever has it or nobody, from wherever, as many at once: a thousand machines guess no
+    faster. More than people mistype; from an address where they signed in of late it does not bind them."""
     mail_requests_per_minute: int = 20
     """Mails that one address may ask for, as many at once; to one person go five of a kind in an hour."""
     shared_reads_per_minute: int = 120
@@ -68,10 +76,17 @@ class RestSettings:
             trusted_proxies=env.get("CHORUS_TRUSTED_PROXIES", ""),
             private_agents=AgentSettings.from_env(env).private_addresses,
             web=Path(env.get("CHORUS_WEB") or cls.web),
+            requests_per_minute=_count(env, "CHORUS_REQUESTS_PER_MINUTE", cls.requests_per_minute),
+            anonymous_requests_per_minute=_count(
+                env, "CHORUS_ANONYMOUS_REQUESTS_PER_MINUTE", cls.anonymous_requests_per_minute
+            ),
             sign_ups_per_minute=_count(env, "CHORUS_SIGN_UPS_PER_MINUTE", cls.sign_ups_per_minute),
             mail_requests_per_minute=_count(env, "CHORUS_MAIL_REQUESTS_PER_MINUTE", cls.mail_requests_per_minute),
             shared_reads_per_minute=_count(env, "CHORUS_SHARED_READS_PER_MINUTE", cls.shared_reads_per_minute),
             failed_sign_ins_per_minute=_count(env, "CHORUS_FAILED_SIGN_INS_PER_MINUTE", cls.failed_sign_ins_per_minute),
+            failed_sign_ins_per_account_per_hour=_count(
+                env, "CHORUS_FAILED_SIGN_INS_PER_ACCOUNT_PER_HOUR", cls.failed_sign_ins_per_account_per_hour
+            ),
         )
 
 

@@ -201,7 +201,7 @@ async def shared(
     ] = None,
 ) -> SharedConversation:
     """What a link shows, to whoever has it; no account is needed. One that was revoked was never there."""
-    services.shared_reads.take(address)
+    await services.limits.shared_reads.take(address)
     first = _number(cursor)
     async with services.database() as connection:
         row = await connection.fetchrow(_SHARED, _token_hash(token))

@@ -51,11 +51,15 @@ async def answered(door: Door, path: str, query: str, origin: str) -> tuple[int,
     return sent[0]["status"], Headers(raw=sent[0]["headers"])
 
 
+async def everybody(_authorization: str | None, _address: str) -> None:
+    """Is let in."""
+
+
 async def test_what_goes_says_so() -> None:
     """Good answers and problems alike carry `Deprecation` as RFC 9745 has it, `Sunset` as RFC 8594 has it, and a link,
     for other sites' pages, too; the document marks the operation; others say nothing."""
     origin = "https://page.example"
-    door = Door(application(), frozenset({origin}))
+    door = Door(application(), frozenset({origin}), everybody)
     for query, status in (("", 200), ("count=x", 422)):
         got, headers = await answered(door, "/v1/old", query, origin)
         assert got == status

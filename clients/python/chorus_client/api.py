@@ -377,7 +377,8 @@ class PasswordChange(Struct, kw_only=True):
 
 
 class Problem(Struct, kw_only=True):
-    """RFC 9457. `code` is from one table, for REST and the WebSocket alike."""
+    """RFC 9457. `code` is from one table, for REST and the WebSocket alike. `retry_after_ms`: milliseconds after which
+    the same request may succeed, where that is known."""
 
     type: str
     title: str
@@ -385,6 +386,7 @@ class Problem(Struct, kw_only=True):
     detail: str
     code: str
     errors: list["FieldError"] | None | UnsetType = UNSET
+    retry_after_ms: int | None | UnsetType = UNSET
 
 
 class ProfileChange(Struct, kw_only=True):

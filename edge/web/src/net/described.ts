@@ -312,6 +312,7 @@ export interface Problem {
   detail: string;
   code: string;
   errors?: FieldError[] | null;
+  retry_after_ms?: number | null;
 }
 
 export interface ProfileChange {

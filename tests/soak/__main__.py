@@ -252,7 +252,7 @@ def main() -> int:
 
     table, wrong = judge(record, options.rate)
     if load.unanswered:
-        wrong.append(f"{len(load.unanswered)} answers never ended")
+        wrong.append(f"{load.unanswered} answers never ended")
     counts = load.counts
     console.print(
         f"{options.minutes:g} minutes, {counts['messages']} messages ({options.rate:g}/s asked for), one in "

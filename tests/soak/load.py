@@ -5,7 +5,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
@@ -17,6 +17,8 @@ CONVERSATIONS_EACH = 6
 MESSAGES_EACH = 100
 """Messages after which a conversation is left for a new one. As in life, and so that what is kept for each conversation
 stays as large as it is: what grows then is a leak, and not a long conversation."""
+
+LAST_ANSWERS_S = 30.0
 
 REFRESH_S = 20 * 60.0
 """Seconds between new tokens; one is valid for an hour."""
@@ -34,12 +36,19 @@ class Talker:
 
 @dataclass
 class Talk:
-    """One conversation that is watched on both connections, and how much was said in it."""
+    """One conversation that is watched on both connections, and how much was said in it.
+
+    Attributes:
+        speaking: messages that are on their way.
+        unanswered: runs that were asked for and have not ended.
+    """
 
     talker: Talker
     pair: Pair
     screens: tuple[Screen, Screen]
     said: int = 0
+    speaking: int = 0
+    unanswered: dict[str, float] = field(default_factory=dict)
 
 
 class Load:
@@ -47,7 +56,6 @@ class Load:
 
     Attributes:
         measured: since somebody last took it.
-        unanswered: runs that were asked for and have not ended.
     """
 
     def __init__(self, http_url: str, ws_url: str, rate: float) -> None:
@@ -57,9 +65,14 @@ class Load:
         self._sent: dict[str, float] = {}
         self._talks: list[Talk] = []
         self._talkers: list[Talker] = []
-        self.unanswered: dict[str, float] = {}
+        self._watched: dict[str, Talk] = {}
         self.measured = Measured()
         self.counts: Counter[str] = Counter()
+
+    @property
+    def unanswered(self) -> int:
+        """Runs that were asked for and have not ended."""
+        return sum(len(talk.unanswered) for talk in self._watched.values())
 
     def take(self) -> Measured:
         """What was measured since the last time; what the screens have seen is forgotten with it."""
@@ -67,13 +80,13 @@ class Load:
         for talker in self._talkers:
             talker.writer.pushes.clear()
             talker.reader.pushes.clear()
-        for talk in self._talks:
+        for talk in self._watched.values():
             for screen in talk.screens:
                 screen.messages.clear()
         return taken
 
     async def run(self, seconds: float) -> None:
-        """Talk for so long, then wait for the last answers (at most 30 s).
+        """Talk for so long, then wait for the last answers (at most `LAST_ANSWERS_S`).
 
         Raises:
             AssertionError: a screen was shown something twice, out of order, or with a hole.
@@ -95,7 +108,7 @@ class Load:
                     group.create_task(self._say(random.randrange(len(self._talks)), number % ANSWERED_ONE_IN == 0))
                 refreshing.cancel()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(LAST_ANSWERS_S):
                     while self.unanswered:  # noqa: ASYNC110 - answers end one by one, each on its own screen
                         await asyncio.sleep(0.1)
 
@@ -111,23 +124,36 @@ class Load:
     async def _begin(self, talker: Talker) -> Talk:
         conversation_id = await talker.person.conversation()
         screens = await watch(talker.writer, conversation_id), await watch(talker.reader, conversation_id)
-        return Talk(talker, Pair(conversation_id, talker.agent_id, talker.writer, talker.reader), screens)
+        talk = Talk(talker, Pair(conversation_id, talker.agent_id, talker.writer, talker.reader), screens)
+        self._watched[conversation_id] = talk
+        return talk
 
     async def _leave(self, talk: Talk) -> None:
+        """Once all is told that was asked: who has left is told no more. What is not told in time stays counted."""
+        try:
+            async with asyncio.timeout(LAST_ANSWERS_S):
+                while talk.speaking or talk.unanswered:  # noqa: ASYNC110 - they end one by one
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            return
+        del self._watched[talk.pair.conversation_id]
         for connection, screen in zip((talk.talker.writer, talk.talker.reader), talk.screens, strict=True):
             await connection.command("unsubscribe", conversation_id=screen.conversation_id)
             connection._watchers.remove(screen.push)
 
     async def _say(self, place: int, answered: bool) -> None:
-        talk = self._talks[place]
+        talk, left = self._talks[place], None
         talk.said += 1
         if talk.said == MESSAGES_EACH:
             self._talks[place] = await self._begin(talk.talker)
             self.counts["conversations"] += 1
-            await self._leave(talk)
-            talk = self._talks[place]
-        await say(talk.pair, answered, self.measured, self._sent, self.unanswered)
+            left, talk = talk, self._talks[place]
+        talk.speaking += 1
+        await say(talk.pair, answered, self.measured, self._sent, talk.unanswered)
+        talk.speaking -= 1
         self.counts["messages"] += 1
+        if left is not None:
+            await self._leave(left)
 
     async def _refresh(self) -> None:
         while True:
@@ -152,4 +178,4 @@ class Load:
                     self.measured.delta.add((now_us - int(stamp)) / 1e6)
             case "run.finished":
                 self.measured.finished += 1
-                self.unanswered.pop(frame["run_id"], None)
+                self._watched[frame["conversation_id"]].unanswered.pop(frame["run_id"], None)

@@ -3,6 +3,7 @@
 - `docs/openapi.json`: the OpenAPI document, as `/v1/openapi.json` answers it.
 - `clients/python/chorus_client/api.py`: its types, and a method for each operation, for Python.
 - `edge/web/src/net/described.ts`: its types, and what each operation takes and answers, for the page.
+- `edge/web/src/net/words.ts`: the codes of errors and of closing, and who may do what, for the page.
 """
 
 import json
@@ -18,10 +19,13 @@ from fastapi import FastAPI
 from edge.api import ROUTERS
 from edge.rest.openapi import document
 from infra.version import VERSION
+from schemas.frames import CloseCode, ErrorCode
+from schemas.roles import MATRIX, Action
 
 ROOT: Final = Path(__file__).parent.parent
 OPENAPI: Final = Path("docs/openapi.json")
 TYPESCRIPT: Final = Path("edge/web/src/net/described.ts")
+WORDS: Final = Path("edge/web/src/net/words.ts")
 PYTHON: Final = Path("clients/python/chorus_client/api.py")
 
 Node = dict[str, Any]
@@ -51,7 +55,7 @@ def generated() -> dict[Path, str]:
         app.include_router(router)
     made = document(app, VERSION)
     text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
-    return {OPENAPI: text, PYTHON: python(made), TYPESCRIPT: typescript(made)}
+    return {OPENAPI: text, PYTHON: python(made), TYPESCRIPT: typescript(made), WORDS: words()}
 
 
 # -- Python --
@@ -223,11 +227,48 @@ def typescript(openapi: Node) -> str:
         for verb, operation in operations.items():
             content = operation.get("requestBody", {}).get("content", {}).get("application/json")
             answers = list(dict.fromkeys(_ts_answer(r) for s, r in operation["responses"].items() if s.startswith("2")))
+            query = [
+                f"{p['name']}{'' if p.get('required') else '?'}: {_ts(p['schema'])}"
+                for p in operation.get("parameters", [])
+                if p["in"] == "query"
+            ]
             lines.append(f'  "{verb.upper()} {path}": {{')
+            lines.append(f"    query: {{ {'; '.join(query)} }};" if query else "    query: undefined;")
             lines.append(f"    body: {_ts(content['schema']) if content else 'undefined'};")
             lines.append(f"    answer: {' | '.join(answers) or 'undefined'};")
             lines.append("  };")
     return "\n".join(parts) + "\n" + "\n".join([*lines, "}"]) + "\n"
+
+
+def words() -> str:
+    """The whole module: what the page shares with the server besides REST's shapes."""
+    codes = "\n".join(f'  | "{code}"' for code in ErrorCode)
+    closing = "\n".join(f"  {code.name}: {code.value}," for code in CloseCode)
+    matrix = "\n".join(
+        f"  {role}: [{', '.join(json.dumps(action) for action in Action if action in allowed)}],"
+        for role, allowed in MATRIX.items()
+    )
+    return f"""\
+// Words that the page shares with the server: codes of errors and of closing, and who may do what.
+// Written by `python -m clients.generate` from schemas; not by hand.
+
+export type ErrorCode =
+{codes};
+
+/** 4000 to 4499: come back. 4500 and above: not before a person did something. */
+export const CLOSE_CODES = {{
+{closing}
+}} as const;
+
+export type Action = {" | ".join(json.dumps(action) for action in Action)};
+
+/** What each role allows, from the least to the most. */
+export const MATRIX = {{
+{matrix}
+}} as const satisfies Record<string, readonly Action[]>;
+
+export type Role = keyof typeof MATRIX;
+"""
 
 
 def _ts_answer(response: Node) -> str:

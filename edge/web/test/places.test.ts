@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fileName } from "../src/net/files";
-import { ApiError } from "../src/net/http";
+import { ApiError, addressOf } from "../src/net/http";
 import { may, mayEnd, maySetRole } from "../src/state/roles";
 import { configFrom } from "../src/ui/AgentsPart";
 import { initials } from "../src/ui/Avatar";
@@ -76,8 +76,18 @@ describe("an agent's form", () => {
   });
 
   test("gives a new secret", () => {
-    expect(configFrom(null, "openai", fields({ secret: "s3" })).secret).toBe("s3");
+    expect(configFrom(null, "openai", fields({ secret: "s3" }))).toMatchObject({ secret: "s3" });
   });
+});
+
+test("an address has its names filled in, and only what was given behind the question mark", () => {
+  expect(
+    addressOf("GET /v1/projects/{project_id}/conversations", {
+      path: { project_id: "a/b" },
+      query: { archived: false, q: "hoá đơn", cursor: null, limit: undefined },
+    }),
+  ).toEqual(["GET", "/v1/projects/a%2Fb/conversations?archived=false&q=ho%C3%A1+%C4%91%C6%A1n"]);
+  expect(addressOf("POST /v1/projects", {})).toEqual(["POST", "/v1/projects"]);
 });
 
 test("a failure means in a form what the form says, by field before status", () => {

@@ -34,6 +34,7 @@ const failures: Record<FailureCode, string> = {
   invalid: "The server could not accept that. Please check it and try again.",
   too_large: "That is too long. A message can have 16,000 characters.",
   idempotency_mismatch: "This was sent before with another text. Please send it again.",
+  in_progress: "This is still being done. Wait a moment and look again.",
   conversation_busy: "An answer is still being written. Wait for it, or stop it first.",
   conversation_archived: "This conversation is archived. Restore it to go on.",
   run_ended: "The answer had already ended.",

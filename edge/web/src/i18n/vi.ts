@@ -10,6 +10,7 @@ export const vi: Dictionary = {
     invalid: "Máy chủ không chấp nhận nội dung này. Vui lòng kiểm tra và thử lại.",
     too_large: "Nội dung quá dài. Mỗi tin nhắn có tối đa 16.000 ký tự.",
     idempotency_mismatch: "Tin này đã được gửi với nội dung khác. Vui lòng gửi lại.",
+    in_progress: "Việc này vẫn đang được thực hiện. Hãy đợi một lát rồi xem lại.",
     conversation_busy: "Câu trả lời vẫn đang được viết. Hãy chờ hoặc dừng nó trước.",
     conversation_archived: "Cuộc trò chuyện đã được lưu trữ. Hãy khôi phục để tiếp tục.",
     run_ended: "Câu trả lời đã kết thúc trước đó.",

@@ -18,6 +18,7 @@ import { type Session, SignedOut } from "./session";
 import * as threadsApi from "./threads";
 import { Timers } from "./timers";
 import { newId } from "./uuid";
+import { CLOSE_CODES } from "./words";
 
 /** Conversations that stay subscribed after somebody looked away: going back to one shows it at once. */
 const OPEN_THREADS = 5;
@@ -32,9 +33,6 @@ const QUIET_MS = 1_000;
 const TYPING_EVERY_MS = 3_000;
 /** Between two readings of the members, where somebody unknown speaks. */
 const MEMBERS_EVERY_MS = 10_000;
-
-/** The close code that says: this sign-in was ended. */
-const REVOKED = 4503;
 
 const projectKey = (userId: string) => `chorus.project.${userId}`;
 
@@ -138,7 +136,7 @@ export class ChatClient {
       },
       link: (link) => {
         this.link.set(link);
-        if (link.phase === "stopped" && link.code === REVOKED) this.ended();
+        if (link.phase === "stopped" && link.code === CLOSE_CODES.REVOKED) this.ended();
       },
     });
     this.connection.start();
@@ -456,7 +454,8 @@ export class ChatClient {
 
   async restore(id: string): Promise<void> {
     const conversation = await this.rest((token) => threadsApi.restore(token, id));
-    if (conversation.project_id) this.dispatch({ type: "found", conversations: [conversation] });
+    if ("project_id" in conversation) this.dispatch({ type: "found", conversations: [conversation] });
+    else await this.loadLists();
   }
 
   async takeHome(id: string, format: threadsApi.ExportFormat): Promise<void> {

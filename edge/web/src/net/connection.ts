@@ -3,6 +3,7 @@
  */
 import type { Command, HelloReply, Push, Reply, ReplyError, ResumePoint } from "./protocol";
 import { afterClose, delayBefore } from "./reconnect";
+import { CLOSE_CODES } from "./words";
 
 export type Link =
   /** `since` is when the connection was lost or first wanted, in milliseconds since 1970. */
@@ -189,7 +190,7 @@ export class Connection {
     this.drop();
     if (this.closed) return;
     // A token may be refused that was good a moment ago, as when the server's key has changed: one more is tried.
-    const then = code === 4500 && this.refusals === 1 ? "new-token" : afterClose(code);
+    const then = code === CLOSE_CODES.BAD_TOKEN && this.refusals === 1 ? "new-token" : afterClose(code);
     if (then === "stop") {
       this.stop();
       this.owner.link({ phase: "stopped", code });

@@ -506,262 +506,327 @@ export interface WayWanted {
 
 export interface Operations {
   "POST /v1/auth/password/forgot": {
+    query: undefined;
     body: Forgot;
     answer: undefined;
   };
   "POST /v1/auth/password/reset": {
+    query: undefined;
     body: Reset;
     answer: undefined;
   };
   "POST /v1/auth/email/verify/send": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "POST /v1/auth/email/verify": {
+    query: undefined;
     body: Verify;
     answer: undefined;
   };
   "GET /v1/auth/oauth/{provider}/start": {
+    query: { next?: string };
     body: undefined;
     answer: undefined;
   };
   "GET /v1/auth/oauth/{provider}/callback": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "POST /v1/auth/oauth/facebook/deletion": {
+    query: undefined;
     body: undefined;
     answer: Forgetting;
   };
   "GET /v1/auth/oauth/facebook/deletion/{code}": {
+    query: undefined;
     body: undefined;
     answer: Forgotten;
   };
   "POST /v1/auth/register": {
+    query: undefined;
     body: SignUp;
     answer: SignedIn;
   };
   "POST /v1/auth/login": {
+    query: undefined;
     body: SignIn;
     answer: SignedIn;
   };
   "POST /v1/auth/refresh": {
+    query: undefined;
     body: Refresh | null;
     answer: SignedIn;
   };
   "POST /v1/auth/logout": {
+    query: undefined;
     body: SignOut | null;
     answer: undefined;
   };
   "GET /v1/users/me/identities": {
+    query: undefined;
     body: undefined;
     answer: Identities;
   };
   "POST /v1/users/me/identities/{provider}/start": {
+    query: undefined;
     body: WayWanted | null;
     answer: Way;
   };
   "DELETE /v1/users/me/identities/{provider}": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "POST /v1/users/me/password": {
+    query: undefined;
     body: PasswordChange;
     answer: undefined;
   };
   "GET /v1/users/me/sessions": {
+    query: undefined;
     body: undefined;
     answer: PageSession;
   };
   "DELETE /v1/users/me/sessions/{session_id}": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "GET /v1/users/me": {
+    query: undefined;
     body: undefined;
     answer: User;
   };
   "DELETE /v1/users/me": {
+    query: undefined;
     body: Farewell;
     answer: Receipt;
   };
   "PATCH /v1/users/me": {
+    query: undefined;
     body: ProfileChange;
     answer: User;
   };
   "GET /v1/users/me/export": {
+    query: undefined;
     body: undefined;
     answer: Blob;
   };
   "GET /v1/erasures/{receipt_id}": {
+    query: undefined;
     body: undefined;
     answer: Erasure;
   };
   "GET /v1/projects/{project_id}/members": {
+    query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageMember;
   };
   "POST /v1/projects/{project_id}/members": {
+    query: undefined;
     body: NewMember;
     answer: Member | Invited;
   };
   "PATCH /v1/projects/{project_id}/members/{user_id}": {
+    query: undefined;
     body: RoleChange;
     answer: Member;
   };
   "DELETE /v1/projects/{project_id}/members/{user_id}": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "POST /v1/projects/{project_id}/transfer": {
+    query: undefined;
     body: NewOwner;
     answer: Member;
   };
   "GET /v1/projects/{project_id}/invitations": {
+    query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageInvited;
   };
   "DELETE /v1/projects/{project_id}/invitations/{invitation_id}": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "POST /v1/invitations/accept": {
+    query: undefined;
     body: Acceptance;
     answer: Project;
   };
   "GET /v1/projects": {
+    query: { deleted?: boolean; limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageProject;
   };
   "POST /v1/projects": {
+    query: undefined;
     body: ProjectNamed;
     answer: Project;
   };
   "GET /v1/projects/{project_id}": {
+    query: undefined;
     body: undefined;
     answer: Project;
   };
   "PATCH /v1/projects/{project_id}": {
+    query: undefined;
     body: ProjectChange;
     answer: Project;
   };
   "DELETE /v1/projects/{project_id}": {
+    query: { confirm?: string | null };
     body: undefined;
     answer: undefined;
   };
   "POST /v1/projects/{project_id}/restore": {
+    query: undefined;
     body: undefined;
     answer: Project;
   };
   "GET /v1/conversations/{conversation_id}/export": {
+    query: { format?: "markdown" | "json" };
     body: undefined;
     answer: Record<string, unknown>;
   };
   "POST /v1/conversations/{conversation_id}/shares": {
+    query: undefined;
     body: undefined;
     answer: NewShare;
   };
   "GET /v1/conversations/{conversation_id}/shares": {
+    query: undefined;
     body: undefined;
     answer: Shares;
   };
   "DELETE /v1/conversations/{conversation_id}/shares/{share_id}": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "GET /v1/shared/{token}": {
+    query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: SharedConversation;
   };
   "GET /v1/projects/{project_id}/conversations": {
+    query: { archived?: boolean; deleted?: boolean; pinned?: boolean; q?: string | null; limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageConversation;
   };
   "POST /v1/projects/{project_id}/conversations": {
+    query: undefined;
     body: NewConversation;
     answer: Conversation | ConversationNamed;
   };
   "GET /v1/conversations/{conversation_id}": {
+    query: undefined;
     body: undefined;
     answer: Conversation;
   };
   "PATCH /v1/conversations/{conversation_id}": {
+    query: undefined;
     body: ConversationChange;
     answer: Conversation | ConversationNamed;
   };
   "DELETE /v1/conversations/{conversation_id}": {
+    query: undefined;
     body: undefined;
     answer: ConversationNamed | undefined;
   };
   "POST /v1/conversations/{conversation_id}/restore": {
+    query: undefined;
     body: undefined;
     answer: Conversation | ConversationNamed;
   };
   "PUT /v1/conversations/{conversation_id}/pin": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "DELETE /v1/conversations/{conversation_id}/pin": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "GET /v1/conversations/{conversation_id}/messages": {
+    query: { after?: string | null; before?: string | null; limit?: number };
     body: undefined;
     answer: Messages;
   };
   "POST /v1/conversations/{conversation_id}/messages": {
+    query: undefined;
     body: NewMessage;
     answer: MessageSent;
   };
   "POST /v1/conversations/{conversation_id}/messages/{message_id}/regenerate": {
+    query: undefined;
     body: AnswerAgain;
     answer: RunNamed;
   };
   "GET /v1/conversations/{conversation_id}/runs/{run_id}": {
+    query: undefined;
     body: undefined;
     answer: Run;
   };
   "POST /v1/conversations/{conversation_id}/runs/{run_id}/cancel": {
+    query: undefined;
     body: undefined;
     answer: RunStatus;
   };
   "GET /v1/conversations/{conversation_id}/runs/{run_id}/events": {
+    query: { after_seq?: number };
     body: undefined;
     answer: RunEvents;
   };
   "GET /v1/projects/{project_id}/agents": {
+    query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageAgent;
   };
   "POST /v1/projects/{project_id}/agents": {
+    query: undefined;
     body: NewAgent;
     answer: Agent;
   };
   "GET /v1/agents/{agent_id}": {
+    query: undefined;
     body: undefined;
     answer: Agent;
   };
   "PATCH /v1/agents/{agent_id}": {
+    query: undefined;
     body: AgentChange;
     answer: Agent;
   };
   "DELETE /v1/agents/{agent_id}": {
+    query: undefined;
     body: undefined;
     answer: undefined;
   };
   "GET /v1/agents/{agent_id}/versions": {
+    query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageAgentVersion;
   };
   "GET /v1/search": {
+    query: { q: string; project_id?: string | null; limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageHit;
   };
   "GET /v1/projects/{project_id}/audit": {
+    query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageEntry;
   };
   "GET /v1/config": {
+    query: undefined;
     body: undefined;
     answer: Config;
   };

@@ -4,119 +4,38 @@
  * A reader ignores fields and pushes that it does not know: the interface only ever grows.
  */
 
-export type ErrorCode =
-  | "unauthenticated"
-  | "token_expired"
-  | "forbidden_origin"
-  | "not_found"
-  | "forbidden"
-  | "invalid"
-  | "too_large"
-  | "idempotency_mismatch"
-  | "precondition_failed"
-  | "conversation_busy"
-  | "conversation_archived"
-  | "run_ended"
-  | "insufficient_credits"
-  | "rate_limited"
-  | "agent_unavailable"
-  | "unavailable"
-  | "internal";
+import type * as described from "./described";
 
-export type WhenBusy = "enqueue" | "reject" | "interrupt" | "rollback";
+export type { Member, Project, User } from "./described";
+export type { ErrorCode } from "./words";
+
+/** What a frame may leave out. */
+type Optional<T, Names extends keyof T> = Omit<T, Names> & Partial<Pick<T, Names>>;
+
+export type WhenBusy = NonNullable<described.NewMessage["when_busy"]>;
 
 export type FinishReason = "stop" | "length" | "cancelled" | "error" | "budget_exhausted" | "content_filter";
 
-export interface Usage {
-  input_tokens: number;
-  output_tokens: number;
-}
+/** What is shown of an agent's configuration: `has_secret` stands for the secret. */
+export type AgentConfig = { kind: string; has_secret?: boolean } & Partial<
+  Omit<described.OpenAIConfig, "kind" | "secret">
+>;
 
-export interface User {
-  id: string;
-  /** Null where a provider told of none. */
-  email: string | null;
-  display_name: string;
-  email_verified?: boolean;
-}
-
-export interface Project {
-  id: string;
-  name: string;
-  /** The reader's own. */
-  role: string;
-  default_agent_id: string | null;
-  deleted_at?: string | null;
-}
-
-export interface Member {
-  status?: "active";
-  user_id: string;
-  email: string | null;
-  display_name: string;
-  role: string;
-}
-
-/** `secret` is only ever written; `has_secret` says that there is one. */
-export interface AgentConfig {
-  kind: string;
-  url?: string | null;
-  model?: string | null;
-  system_prompt?: string | null;
-  params?: Record<string, unknown>;
-  secret?: string | null;
-  has_secret?: boolean;
-  [more: string]: unknown;
-}
-
-export interface Agent {
-  id: string;
-  project_id: string;
-  name: string;
-  version: number;
-  config: AgentConfig;
-}
+export type Agent = Omit<described.Agent, "config"> & { config: AgentConfig };
+export type AgentVersion = Omit<described.AgentVersion, "config"> & { config: AgentConfig };
 
 export interface Present {
   user_id: string;
   status: string;
 }
 
-export interface Conversation {
-  id: string;
-  project_id: string;
-  title: string | null;
-  archived: boolean;
-  deleted?: boolean;
-  agent_id: string | null;
-  created_by?: string;
-  created_at: string;
-  updated_at: string;
-  deleted_at?: string | null;
-  /** The reader's own; not told by pushes. */
-  pinned?: boolean;
-}
+/** `pinned` is the reader's own; pushes do not tell it. */
+export type Conversation = Optional<described.Conversation, "deleted" | "created_by">;
 
-export interface Message {
-  id: string;
-  role: string;
-  author_id: string | null;
-  agent_id: string | null;
-  content: string;
-  run_id: string | null;
-  parent_message_id: string | null;
-  created_at: string;
-  finish_reason: FinishReason | null;
-  usage?: Usage | null;
-  /** The text is gone with its owner's key. */
-  deleted?: boolean;
-  client_message_id?: string | null;
-}
+/** `deleted`: the text is gone with its owner's key. */
+export type Message = Optional<Omit<described.Message, "cursor">, "usage" | "deleted" | "client_message_id">;
 
-export interface RunError {
-  code: string;
-  message: string;
-}
+export type RunError = described.RunError;
 
 /** A run in the reply of `subscribe`: `text` is deltas `from_seq` … `seq` of `attempt`. */
 export interface RunSnapshot {
@@ -217,7 +136,7 @@ export type Push =
       last_seq: number;
       status: string;
       finish_reason: FinishReason;
-      usage?: Usage | null;
+      usage?: described.Usage | null;
       error?: RunError | null;
     }
   | { type: "presence"; conversation_id: string; user_id: string; status: string; last_seen?: string }

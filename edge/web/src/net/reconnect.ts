@@ -1,4 +1,5 @@
 /** When to come back after a connection was lost. Pure. */
+import { CLOSE_CODES } from "./words";
 
 /** First delay of a lost connection that never was one; doubled each time, at most `CEILING_MS`. */
 const FLOOR_MS = 500;
@@ -13,8 +14,8 @@ export type AfterClose = "reconnect" | "new-token" | "anew" | "stop";
  */
 export function afterClose(code: number): AfterClose {
   if (code >= 4500 && code <= 4999) return "stop";
-  if (code === 4005) return "new-token";
-  if (code === 4010) return "anew";
+  if (code === CLOSE_CODES.TOKEN_EXPIRED) return "new-token";
+  if (code === CLOSE_CODES.CANNOT_RESUME) return "anew";
   return "reconnect";
 }
 

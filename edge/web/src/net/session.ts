@@ -5,6 +5,7 @@
  * they take turns: a used token offered twice looks like theft to the server.
  */
 import * as api from "./api";
+import type { SignedIn } from "./described";
 import { ApiError } from "./http";
 import type { User } from "./protocol";
 
@@ -124,7 +125,7 @@ export class Session {
     }
   }
 
-  private keep(tokens: api.Tokens): string {
+  private keep(tokens: SignedIn): string {
     localStorage.setItem(KEY, tokens.refresh_token ?? IN_COOKIE);
     this.access = {
       token: tokens.access_token,

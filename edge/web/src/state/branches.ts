@@ -18,7 +18,12 @@ const parentOf = (turn: Turn): string => turn.question?.parent_message_id ?? "";
  */
 export function path(turns: readonly Turn[], chosen: Chosen): readonly Shown[] {
   const asked = turns.filter((turn) => turn.question !== null);
-  const families = Map.groupBy(asked, parentOf);
+  const families = new Map<string, Turn[]>();
+  for (const turn of asked) {
+    const family = families.get(parentOf(turn));
+    if (family === undefined) families.set(parentOf(turn), [turn]);
+    else family.push(turn);
+  }
   const known = new Set(asked.map((turn) => turn.id));
 
   // A parent stands before its children: from the end, each has heard of all its own when it is its turn.

@@ -1,35 +1,14 @@
 /** Who may do what in a project: what the server decides, so that nothing is offered that it would refuse. */
 
-export const ROLES = ["viewer", "member", "admin", "owner"] as const;
-export type Role = (typeof ROLES)[number];
+import { type Action, MATRIX, type Role } from "../net/words";
 
-export type Action =
-  | "read"
-  | "write"
-  | "share"
-  | "manage_conversations"
-  | "manage_agents"
-  | "manage_members"
-  | "rename_project"
-  | "manage_owners"
-  | "delete_project";
-
-/** The least role that may. */
-const LEAST: Record<Action, Role> = {
-  read: "viewer",
-  write: "member",
-  share: "member",
-  manage_conversations: "admin",
-  manage_agents: "admin",
-  manage_members: "admin",
-  rename_project: "admin",
-  manage_owners: "owner",
-  delete_project: "owner",
-};
+/** From the least to the most. */
+export const ROLES = Object.keys(MATRIX) as Role[];
 
 /** A role that nobody knows allows nothing. */
 export function may(role: string | undefined, action: Action): boolean {
-  return ROLES.indexOf(role as Role) >= ROLES.indexOf(LEAST[action]);
+  const allowed: Readonly<Record<string, readonly Action[]>> = MATRIX;
+  return allowed[role ?? ""]?.includes(action) ?? false;
 }
 
 /** Whether a conversation may be archived, deleted and restored. */

@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { useSpeech } from "../i18n/context";
 import type { ChatClient } from "../net/client";
+import type { NewAgent, Params } from "../net/described";
 import * as projects from "../net/projects";
 import type { Agent, AgentConfig, Project } from "../net/protocol";
 import { may } from "../state/roles";
@@ -69,11 +70,11 @@ export function AgentsPart({ client, project }: { client: ChatClient; project: P
 }
 
 /** What the form says, on top of what it does not show. */
-export function configFrom(before: AgentConfig | null, kind: Kind, fields: FormData): AgentConfig {
+export function configFrom(before: AgentConfig | null, kind: Kind, fields: FormData): NewAgent["config"] {
   const value = (name: string) => String(fields.get(name) ?? "").trim();
-  if (kind === "scripted") return before?.kind === "scripted" ? kept(before) : { kind };
-  const rest: Partial<AgentConfig> = before?.kind === "openai" ? kept(before) : {};
-  const params: Record<string, unknown> = { ...rest.params };
+  if (kind === "scripted") return before?.kind === "scripted" ? { ...kept(before), kind } : { kind };
+  const rest = before?.kind === "openai" ? kept(before) : {};
+  const params: Params = { ...("params" in rest ? rest.params : {}) };
   for (const [name, field] of [
     ["temperature", value("temperature")],
     ["max_tokens", value("max_tokens")],
@@ -92,8 +93,8 @@ export function configFrom(before: AgentConfig | null, kind: Kind, fields: FormD
   };
 }
 
-/** Without what is only ever shown. */
-function kept({ has_secret: _, ...config }: AgentConfig): AgentConfig {
+/** Without what is only ever shown, and without the kind. */
+function kept({ has_secret: _, kind: __, ...config }: AgentConfig) {
   return config;
 }
 

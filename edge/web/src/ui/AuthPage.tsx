@@ -30,7 +30,7 @@ export function AuthPage({ session, note, failed, onEntered }: Props) {
 
   useEffect(() => {
     api.config().then(
-      (config) => setProviders(config.oauth_providers ?? []),
+      (config) => setProviders(config.oauth_providers),
       () => undefined,
     );
   }, []);

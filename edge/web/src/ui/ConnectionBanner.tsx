@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { useText } from "../i18n/context";
 import type { Link } from "../net/connection";
+import { CLOSE_CODES } from "../net/words";
 
 /** The first connection of a page takes a moment, which is nobody's business; the loss of one is. */
 const PATIENCE_MS = 1_500;
@@ -43,9 +44,9 @@ export function ConnectionBanner({ link, onAgain }: { link: Link; onAgain(): voi
     >
       {link.phase === "stopped" ? (
         <Pill tone="bg-danger-soft text-danger" state="stopped">
-          {link.code === 4504
+          {link.code === CLOSE_CODES.TOO_MANY_CONNECTIONS
             ? text.link.crowded
-            : link.code === 4500 || link.code === 4503
+            : link.code === CLOSE_CODES.BAD_TOKEN || link.code === CLOSE_CODES.REVOKED
               ? text.link.session
               : text.link.stopped}
           <button type="button" className="font-semibold underline underline-offset-2" onClick={onAgain}>

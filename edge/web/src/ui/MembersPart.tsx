@@ -4,7 +4,8 @@ import type { ChatClient } from "../net/client";
 import { all } from "../net/http";
 import * as projects from "../net/projects";
 import type { Member, Project } from "../net/protocol";
-import { may, maySetRole, ROLES, type Role } from "../state/roles";
+import type { Role } from "../net/words";
+import { may, maySetRole, ROLES } from "../state/roles";
 import { Avatar } from "./Avatar";
 import { Failure, Field, Said, Section, useLoaded, useTask, when } from "./forms";
 import { useStore } from "./hooks";
@@ -181,7 +182,7 @@ function Invite({ client, project }: { client: ChatClient; project: Project }) {
               <span className="min-w-0 flex-1">
                 <span className="block truncate">{one.email}</span>
                 <span className="block text-xs text-ink-faint">
-                  {text.project.pending} · {text.project.roles[one.role]} ·{" "}
+                  {text.project.pending} · {text.project.roles[one.role as Role] ?? one.role} ·{" "}
                   {when(one.created_at, language, false)}
                 </span>
               </span>

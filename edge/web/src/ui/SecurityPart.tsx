@@ -3,6 +3,7 @@ import { useSpeech } from "../i18n/context";
 import * as account from "../net/account";
 import { config } from "../net/api";
 import type { ChatClient } from "../net/client";
+import type * as described from "../net/described";
 import type { Session } from "../net/session";
 import { PasswordField } from "./EntryFrame";
 import { Failure, Section, useLoaded, useTask, when } from "./forms";
@@ -23,9 +24,7 @@ export function SecurityPart({
   const everywhere = useTask();
   return (
     <>
-      {ways.value && (
-        <PasswordPart client={client} session={session} hasPassword={ways.value.has_password ?? true} />
-      )}
+      {ways.value && <PasswordPart client={client} session={session} hasPassword={ways.value.has_password} />}
       <Failure code={ways.failure} />
       {ways.value && <Identities client={client} ways={ways.value} onChanged={ways.again} />}
       <Sessions client={client} />
@@ -108,13 +107,13 @@ function Identities({
   onChanged,
 }: {
   client: ChatClient;
-  ways: account.Identities;
+  ways: described.Identities;
   onChanged(): void;
 }) {
   const { text } = useSpeech();
   const task = useTask();
   const [at, setAt] = useState("");
-  const offered = useLoaded(async () => (await config()).oauth_providers ?? []);
+  const offered = useLoaded(async () => (await config()).oauth_providers);
   const names = [...new Set([...ways.data.map((one) => one.provider), ...(offered.value ?? [])])];
   if (names.length === 0) return null;
   return (

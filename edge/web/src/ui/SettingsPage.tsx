@@ -2,6 +2,7 @@ import { useState } from "react";
 import { useText } from "../i18n/context";
 import * as account from "../net/account";
 import type { ChatClient } from "../net/client";
+import type { Receipt } from "../net/described";
 import { saveAs } from "../net/files";
 import type { Session } from "../net/session";
 import { Dialog } from "./Dialog";
@@ -124,7 +125,7 @@ function DataPart({ client, onGone }: { client: ChatClient; onGone(): void }) {
   const text = useText();
   const take = useTask();
   const end = useTask();
-  const [receipt, setReceipt] = useState<account.Receipt | null>(null);
+  const [receipt, setReceipt] = useState<Receipt | null>(null);
   const word = client.user.email ?? client.user.display_name;
   return (
     <>

@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { useSpeech } from "../i18n/context";
-import { type SharedMessage, shared } from "../net/threads";
+import type { SharedMessage } from "../net/described";
+import { shared } from "../net/threads";
 import { Avatar } from "./Avatar";
 import { Failure, useLoaded, useTask, when } from "./forms";
 import { Mark } from "./icons";

@@ -423,6 +423,8 @@ export const en = {
   dialog: { close: "Close" },
 
   loading: "Loading…",
+  notLoaded: "This part of the page could not be loaded.",
+  loadAnew: "Load the page anew",
   skip: "Skip to the message box",
 };
 

@@ -401,5 +401,7 @@ export const vi: Dictionary = {
   dialog: { close: "Đóng" },
 
   loading: "Đang tải…",
+  notLoaded: "Không tải được phần này của trang.",
+  loadAnew: "Tải lại trang",
   skip: "Đến ô nhập tin nhắn",
 };

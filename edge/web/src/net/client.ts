@@ -12,6 +12,7 @@ import { fileName, saveAs } from "./files";
 import { ApiError, all } from "./http";
 import { NOTICE_MS, Notices } from "./notices";
 import * as outboxStorage from "./outboxStorage";
+import { forgetPreferred, preferProject, preferredProject } from "./preferred";
 import * as projectsApi from "./projects";
 import type { Command, Conversation, Project, ResumePoint, SubscribeReply, User } from "./protocol";
 import { type Session, SignedOut } from "./session";
@@ -33,12 +34,6 @@ const QUIET_MS = 1_000;
 const TYPING_EVERY_MS = 3_000;
 /** Between two readings of the members, where somebody unknown speaks. */
 const MEMBERS_EVERY_MS = 10_000;
-
-const projectKey = (userId: string) => `chorus.project.${userId}`;
-
-/** Which project to show first to somebody. */
-export const preferProject = (userId: string, projectId: string): void =>
-  localStorage.setItem(projectKey(userId), projectId);
 
 export class ChatClient {
   readonly chat = new Store<Chat>(EMPTY_CHAT);
@@ -105,7 +100,7 @@ export class ChatClient {
   /** On this person's word: nothing of theirs stays in the browser. */
   forgetPerson(): void {
     outboxStorage.clear(this.user.id);
-    localStorage.removeItem(projectKey(this.user.id));
+    forgetPreferred(this.user.id);
   }
 
   /** After the server had sent this page away. */
@@ -195,7 +190,7 @@ export class ChatClient {
     });
     if (projects === null) return;
     this.dispatch({ type: "projects", projects });
-    const wanted = this.chat.get().projectId ?? localStorage.getItem(projectKey(this.user.id));
+    const wanted = this.chat.get().projectId ?? preferredProject(this.user.id);
     const project = projects.find((one) => one.id === wanted) ?? projects[0];
     if (project !== undefined) await this.choose(project.id);
   }

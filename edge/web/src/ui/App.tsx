@@ -1,15 +1,21 @@
-import { useCallback, useEffect, useState } from "react";
+import { lazy, useCallback, useEffect, useState } from "react";
 import { useText } from "../i18n/context";
-import { ChatClient, preferProject } from "../net/client";
 import { ApiError } from "../net/http";
+import { preferProject } from "../net/preferred";
 import type { User } from "../net/protocol";
 import { type Farewell, Session, SignedOut } from "../net/session";
 import { AuthPage } from "./AuthPage";
-import { ChatPage } from "./ChatPage";
-import { Mark } from "./icons";
-import { InvitationPage, ResetPage, tokenIn, VerifyPage } from "./MailedPages";
+import { Part } from "./Part";
 import { errorIn } from "./providers";
-import { SharedPage } from "./SharedPage";
+import { Waiting } from "./Waiting";
+
+const chat = () => import("./SignedIn");
+const SignedIn = lazy(async () => ({ default: (await chat()).SignedIn }));
+const SharedPage = lazy(async () => ({ default: (await import("./SharedPage")).SharedPage }));
+const mailed = () => import("./MailedPages");
+const ResetPage = lazy(async () => ({ default: (await mailed()).ResetPage }));
+const VerifyPage = lazy(async () => ({ default: (await mailed()).VerifyPage }));
+const InvitationPage = lazy(async () => ({ default: (await mailed()).InvitationPage }));
 
 /** `asking`: a token is remembered, and the server has yet to say whose. */
 type Who = "asking" | "nobody" | User;
@@ -19,8 +25,15 @@ const ASK_AGAIN_MS = 2_000;
 
 export function App() {
   const shared = /^\/shared\/([^/]+)\/?$/.exec(location.pathname)?.[1];
-  return shared === undefined ? <Entrance /> : <SharedPage link={decodeURIComponent(shared)} />;
+  return (
+    <Part waiting={<Waiting />}>
+      {shared === undefined ? <Entrance /> : <SharedPage link={decodeURIComponent(shared)} />}
+    </Part>
+  );
 }
+
+/** `#token=…` */
+const tokenIn = (hash: string): string | null => new URLSearchParams(hash.slice(1)).get("token");
 
 /** Where a link in a mail led; its token is taken out of the address at once. */
 function arrival(): { path: string; token: string | null; failed: string | null } {
@@ -47,6 +60,9 @@ function Entrance() {
         setWho("nobody");
       }),
   );
+
+  // Whoever is in, or about to come in, needs it next.
+  useEffect(() => void chat().catch(() => undefined), []);
 
   useEffect(() => {
     if (who !== "asking") return;
@@ -113,56 +129,11 @@ function Entrance() {
       key={who.id}
       session={session}
       user={who}
+      failed={ARRIVED.failed}
       onSignedOut={(why) => {
         setFarewell(why);
         setWho("nobody");
       }}
     />
-  );
-}
-
-function SignedIn({
-  session,
-  user,
-  onSignedOut,
-}: {
-  session: Session;
-  user: User;
-  onSignedOut(why: Farewell | null): void;
-}) {
-  const [client, setClient] = useState<ChatClient | null>(null);
-  useEffect(() => {
-    const mine = new ChatClient(session, user, () => session.end("signedOut"));
-    mine.start();
-    if (ARRIVED.failed !== null) mine.notices.fail(ARRIVED.failed);
-    setClient(mine);
-    return () => mine.stop();
-  }, [session, user]);
-
-  if (client === null) return <Waiting />;
-  const leave = (why: Farewell | null) => {
-    client.stop();
-    client.forgetPerson();
-    void session.signOut();
-    location.hash = "#/";
-    onSignedOut(why);
-  };
-  return (
-    <ChatPage
-      client={client}
-      session={session}
-      onSignOut={() => leave(null)}
-      onGone={() => leave("farewell")}
-    />
-  );
-}
-
-function Waiting() {
-  const text = useText();
-  return (
-    <main className="flex h-full items-center justify-center" aria-busy="true">
-      <Mark className="h-12 w-12 animate-glow" />
-      <span className="sr-only">{text.loading}</span>
-    </main>
   );
 }

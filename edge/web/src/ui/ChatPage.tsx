@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from "react";
+import { lazy, useCallback, useEffect, useRef, useState } from "react";
 import { useText } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import type { WhenBusy } from "../net/protocol";
@@ -14,14 +14,16 @@ import { RenameField } from "./ConversationItem";
 import { useMedia, useRoute, useStore } from "./hooks";
 import { Compose, Mark, Menu, Restore } from "./icons";
 import { Notices } from "./Notices";
+import { Part } from "./Part";
 import { PresentPeople, TypingLine } from "./Presence";
-import { ProjectPage } from "./ProjectPage";
-import { SearchPalette } from "./SearchPalette";
-import { SettingsPage } from "./SettingsPage";
-import { ShareDialog } from "./ShareDialog";
 import { Sidebar } from "./Sidebar";
 import { ThreadMenu } from "./ThreadMenu";
 import { ThreadView } from "./ThreadView";
+
+const ProjectPage = lazy(async () => ({ default: (await import("./ProjectPage")).ProjectPage }));
+const SearchPalette = lazy(async () => ({ default: (await import("./SearchPalette")).SearchPalette }));
+const SettingsPage = lazy(async () => ({ default: (await import("./SettingsPage")).SettingsPage }));
+const ShareDialog = lazy(async () => ({ default: (await import("./ShareDialog")).ShareDialog }));
 
 export function ChatPage({
   client,
@@ -281,15 +283,19 @@ export function ChatPage({
         <ConnectionBanner link={link} onAgain={() => client.reconnect()} />
 
         {route.at === "settings" ? (
-          <SettingsPage
-            client={client}
-            session={session}
-            section={route.section}
-            onSignOut={onSignOut}
-            onGone={onGone}
-          />
+          <Part key="settings">
+            <SettingsPage
+              client={client}
+              session={session}
+              section={route.section}
+              onSignOut={onSignOut}
+              onGone={onGone}
+            />
+          </Part>
         ) : route.at === "project" ? (
-          <ProjectPage client={client} section={route.section} key={chat.projectId} />
+          <Part key={chat.projectId}>
+            <ProjectPage client={client} section={route.section} />
+          </Part>
         ) : open === null ? (
           <Greeting name={client.user.display_name} onPick={(idea) => composer.current?.fill(idea)} />
         ) : thread?.missing ? (
@@ -356,17 +362,23 @@ export function ChatPage({
         </div>
       </main>
       {searching && (
-        <SearchPalette
-          client={client}
-          onClose={() => setSearching(false)}
-          onPick={(hit) => {
-            setSearching(false);
-            setDrawer(false);
-            go(hit.conversation_id, hit.message_id);
-          }}
-        />
+        <Part>
+          <SearchPalette
+            client={client}
+            onClose={() => setSearching(false)}
+            onPick={(hit) => {
+              setSearching(false);
+              setDrawer(false);
+              go(hit.conversation_id, hit.message_id);
+            }}
+          />
+        </Part>
       )}
-      {sharing !== null && <ShareDialog client={client} id={sharing} onClose={() => setSharing(null)} />}
+      {sharing !== null && (
+        <Part>
+          <ShareDialog client={client} id={sharing} onClose={() => setSharing(null)} />
+        </Part>
+      )}
       <Notices notices={notices} onDismiss={client.notices.dismiss} />
     </div>
   );

@@ -7,9 +7,6 @@ import type { Session } from "../net/session";
 import { EntryFrame, PasswordField } from "./EntryFrame";
 import { Failure, useTask } from "./forms";
 
-/** `#token=…` */
-export const tokenIn = (hash: string): string | null => new URLSearchParams(hash.slice(1)).get("token");
-
 export function ResetPage({ token, onDone }: { token: string | null; onDone(): void }) {
   const text = useText();
   const task = useTask();

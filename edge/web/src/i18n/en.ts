@@ -213,6 +213,7 @@ export const en = {
     signedOut: "You were signed out. Sign in again to go on.",
     reset: "Your password is set. Sign in with it.",
     invited: "You are invited to a project. Sign in, or create an account, to join.",
+    verify: "Sign in to the account whose email address you confirm.",
     farewell: "Your account is deleted.",
   },
 

@@ -187,6 +187,7 @@ export const vi: Dictionary = {
     signedOut: "Bạn đã bị đăng xuất. Hãy đăng nhập lại để tiếp tục.",
     reset: "Đã đặt mật khẩu mới. Hãy đăng nhập bằng mật khẩu đó.",
     invited: "Bạn được mời vào một dự án. Hãy đăng nhập hoặc tạo tài khoản để tham gia.",
+    verify: "Hãy đăng nhập vào tài khoản có địa chỉ email cần xác nhận.",
     farewell: "Tài khoản của bạn đã bị xóa.",
   },
 

@@ -25,7 +25,9 @@ export const forgot = (email: string) => call("POST /v1/auth/password/forgot", {
 export const reset = (token: string, password: string) =>
   call("POST /v1/auth/password/reset", { body: { token, password } });
 
-export const verifyEmail = (token: string) => call("POST /v1/auth/email/verify", { body: { token } });
+/** `proof` is the mailed link's; only the account itself may say that the address is its own. */
+export const verifyEmail = (token: string, proof: string) =>
+  call("POST /v1/auth/email/verify", { body: { token: proof }, token });
 
 export const me = (token: string) => call("GET /v1/users/me", { token });
 

@@ -509,325 +509,390 @@ export interface Operations {
     query: undefined;
     body: Forgot;
     answer: undefined;
+    headers: undefined;
   };
   "POST /v1/auth/password/reset": {
     query: undefined;
     body: Reset;
     answer: undefined;
+    headers: undefined;
   };
   "POST /v1/auth/email/verify/send": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "POST /v1/auth/email/verify": {
     query: undefined;
     body: Verify;
     answer: undefined;
+    headers: undefined;
   };
   "GET /v1/auth/oauth/{provider}/start": {
     query: { next?: string };
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "GET /v1/auth/oauth/{provider}/callback": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "POST /v1/auth/oauth/facebook/deletion": {
     query: undefined;
     body: undefined;
     answer: Forgetting;
+    headers: undefined;
   };
   "GET /v1/auth/oauth/facebook/deletion/{code}": {
     query: undefined;
     body: undefined;
     answer: Forgotten;
+    headers: undefined;
   };
   "POST /v1/auth/register": {
     query: undefined;
     body: SignUp;
     answer: SignedIn;
+    headers: undefined;
   };
   "POST /v1/auth/login": {
     query: undefined;
     body: SignIn;
     answer: SignedIn;
+    headers: undefined;
   };
   "POST /v1/auth/refresh": {
     query: undefined;
     body: Refresh | null;
     answer: SignedIn;
+    headers: undefined;
   };
   "POST /v1/auth/logout": {
     query: undefined;
     body: SignOut | null;
     answer: undefined;
+    headers: undefined;
   };
   "GET /v1/users/me/identities": {
     query: undefined;
     body: undefined;
     answer: Identities;
+    headers: undefined;
   };
   "POST /v1/users/me/identities/{provider}/start": {
     query: undefined;
     body: WayWanted | null;
     answer: Way;
+    headers: undefined;
   };
   "DELETE /v1/users/me/identities/{provider}": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "POST /v1/users/me/password": {
     query: undefined;
     body: PasswordChange;
     answer: undefined;
+    headers: undefined;
   };
   "GET /v1/users/me/sessions": {
     query: undefined;
     body: undefined;
     answer: PageSession;
+    headers: undefined;
   };
   "DELETE /v1/users/me/sessions/{session_id}": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "GET /v1/users/me": {
     query: undefined;
     body: undefined;
     answer: User;
-  };
-  "DELETE /v1/users/me": {
-    query: undefined;
-    body: Farewell;
-    answer: Receipt;
+    headers: { "If-None-Match"?: string };
   };
   "PATCH /v1/users/me": {
     query: undefined;
     body: ProfileChange;
     answer: User;
+    headers: { "If-Match"?: string };
+  };
+  "DELETE /v1/users/me": {
+    query: undefined;
+    body: Farewell;
+    answer: Receipt;
+    headers: undefined;
   };
   "GET /v1/users/me/export": {
     query: undefined;
     body: undefined;
     answer: Blob;
+    headers: undefined;
   };
   "GET /v1/erasures/{receipt_id}": {
     query: undefined;
     body: undefined;
     answer: Erasure;
+    headers: undefined;
   };
   "GET /v1/projects/{project_id}/members": {
     query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageMember;
+    headers: undefined;
   };
   "POST /v1/projects/{project_id}/members": {
     query: undefined;
     body: NewMember;
     answer: Member | Invited;
+    headers: { "Idempotency-Key"?: string };
   };
   "PATCH /v1/projects/{project_id}/members/{user_id}": {
     query: undefined;
     body: RoleChange;
     answer: Member;
+    headers: undefined;
   };
   "DELETE /v1/projects/{project_id}/members/{user_id}": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "POST /v1/projects/{project_id}/transfer": {
     query: undefined;
     body: NewOwner;
     answer: Member;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/projects/{project_id}/invitations": {
     query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageInvited;
+    headers: undefined;
   };
   "DELETE /v1/projects/{project_id}/invitations/{invitation_id}": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "POST /v1/invitations/accept": {
     query: undefined;
     body: Acceptance;
     answer: Project;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/projects": {
     query: { deleted?: boolean; limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageProject;
+    headers: undefined;
   };
   "POST /v1/projects": {
     query: undefined;
     body: ProjectNamed;
     answer: Project;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/projects/{project_id}": {
     query: undefined;
     body: undefined;
     answer: Project;
+    headers: { "If-None-Match"?: string };
   };
   "PATCH /v1/projects/{project_id}": {
     query: undefined;
     body: ProjectChange;
     answer: Project;
+    headers: { "If-Match"?: string };
   };
   "DELETE /v1/projects/{project_id}": {
     query: { confirm?: string | null };
     body: undefined;
     answer: undefined;
+    headers: { "If-Match"?: string };
   };
   "POST /v1/projects/{project_id}/restore": {
     query: undefined;
     body: undefined;
     answer: Project;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/conversations/{conversation_id}/export": {
     query: { format?: "markdown" | "json" };
     body: undefined;
     answer: Record<string, unknown>;
+    headers: undefined;
   };
   "POST /v1/conversations/{conversation_id}/shares": {
     query: undefined;
     body: undefined;
     answer: NewShare;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/conversations/{conversation_id}/shares": {
     query: undefined;
     body: undefined;
     answer: Shares;
+    headers: undefined;
   };
   "DELETE /v1/conversations/{conversation_id}/shares/{share_id}": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "GET /v1/shared/{token}": {
     query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: SharedConversation;
+    headers: undefined;
   };
   "GET /v1/projects/{project_id}/conversations": {
     query: { archived?: boolean; deleted?: boolean; pinned?: boolean; q?: string | null; limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageConversation;
+    headers: undefined;
   };
   "POST /v1/projects/{project_id}/conversations": {
     query: undefined;
     body: NewConversation;
     answer: Conversation | ConversationNamed;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/conversations/{conversation_id}": {
     query: undefined;
     body: undefined;
     answer: Conversation;
+    headers: { "If-None-Match"?: string };
   };
   "PATCH /v1/conversations/{conversation_id}": {
     query: undefined;
     body: ConversationChange;
     answer: Conversation | ConversationNamed;
+    headers: { "If-Match"?: string };
   };
   "DELETE /v1/conversations/{conversation_id}": {
     query: undefined;
     body: undefined;
     answer: ConversationNamed | undefined;
+    headers: undefined;
   };
   "POST /v1/conversations/{conversation_id}/restore": {
     query: undefined;
     body: undefined;
     answer: Conversation | ConversationNamed;
+    headers: { "Idempotency-Key"?: string };
   };
   "PUT /v1/conversations/{conversation_id}/pin": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "DELETE /v1/conversations/{conversation_id}/pin": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: undefined;
   };
   "GET /v1/conversations/{conversation_id}/messages": {
     query: { after?: string | null; before?: string | null; limit?: number };
     body: undefined;
     answer: Messages;
+    headers: undefined;
   };
   "POST /v1/conversations/{conversation_id}/messages": {
     query: undefined;
     body: NewMessage;
     answer: MessageSent;
+    headers: undefined;
   };
   "POST /v1/conversations/{conversation_id}/messages/{message_id}/regenerate": {
     query: undefined;
     body: AnswerAgain;
     answer: RunNamed;
+    headers: undefined;
   };
   "GET /v1/conversations/{conversation_id}/runs/{run_id}": {
     query: undefined;
     body: undefined;
     answer: Run;
+    headers: undefined;
   };
   "POST /v1/conversations/{conversation_id}/runs/{run_id}/cancel": {
     query: undefined;
     body: undefined;
     answer: RunStatus;
+    headers: undefined;
   };
   "GET /v1/conversations/{conversation_id}/runs/{run_id}/events": {
     query: { after_seq?: number };
     body: undefined;
     answer: RunEvents;
+    headers: { "Last-Event-Id"?: string };
   };
   "GET /v1/projects/{project_id}/agents": {
     query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageAgent;
+    headers: undefined;
   };
   "POST /v1/projects/{project_id}/agents": {
     query: undefined;
     body: NewAgent;
     answer: Agent;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/agents/{agent_id}": {
     query: undefined;
     body: undefined;
     answer: Agent;
+    headers: { "If-None-Match"?: string };
   };
   "PATCH /v1/agents/{agent_id}": {
     query: undefined;
     body: AgentChange;
     answer: Agent;
+    headers: { "If-Match"?: string };
   };
   "DELETE /v1/agents/{agent_id}": {
     query: undefined;
     body: undefined;
     answer: undefined;
+    headers: { "If-Match"?: string };
   };
   "GET /v1/agents/{agent_id}/versions": {
     query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageAgentVersion;
+    headers: undefined;
   };
   "GET /v1/search": {
     query: { q: string; project_id?: string | null; limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageHit;
+    headers: undefined;
   };
   "GET /v1/projects/{project_id}/audit": {
     query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageEntry;
+    headers: undefined;
   };
   "GET /v1/config": {
     query: undefined;
     body: undefined;
     answer: Config;
+    headers: undefined;
   };
 }

@@ -35,13 +35,19 @@ export function App() {
 /** `#token=…` */
 const tokenIn = (hash: string): string | null => new URLSearchParams(hash.slice(1)).get("token");
 
+/** Kept in this tab while it is loaded anew, or away to a provider to sign in. */
+const linkKey = (path: string) => `chorus.link.${path}`;
+
 /** Where a link in a mail led; its token is taken out of the address at once. */
 function arrival(): { path: string; token: string | null; failed: string | null } {
   const path = location.pathname.replace(/\/$/, "");
-  const token = tokenIn(location.hash);
+  const key = linkKey(path);
+  const given = tokenIn(location.hash);
+  if (given !== null) sessionStorage.setItem(key, given);
+  const token = sessionStorage.getItem(key);
   const failed = errorIn(location.search);
   if (failed !== null) Session.cameBackEmpty();
-  if (token !== null) history.replaceState(null, "", path);
+  if (given !== null) history.replaceState(null, "", path);
   if (failed !== null) history.replaceState(null, "", "/");
   return { path, token, failed };
 }
@@ -87,6 +93,7 @@ function Entrance() {
   }, [who, session]);
 
   const enter = useCallback(() => {
+    sessionStorage.removeItem(linkKey(ARRIVED.path));
     history.replaceState(null, "", "/");
     setPath("");
   }, []);
@@ -108,13 +115,18 @@ function Entrance() {
         }}
       />
     );
-  if (path === "/verify") return <VerifyPage token={ARRIVED.token} onDone={enter} />;
   if (who === "asking") return <Waiting />;
   if (who === "nobody")
     return (
       <AuthPage
         session={session}
-        note={path === "/invitations" ? text.note.invited : farewell === null ? null : text.note[farewell]}
+        note={
+          path === "/invitations"
+            ? text.note.invited
+            : path === "/verify"
+              ? text.note.verify
+              : farewell && text.note[farewell]
+        }
         failed={ARRIVED.failed}
         onEntered={(user) => {
           setFarewell(null);
@@ -122,6 +134,7 @@ function Entrance() {
         }}
       />
     );
+  if (path === "/verify") return <VerifyPage token={ARRIVED.token} session={session} onDone={enter} />;
   if (path === "/invitations")
     return <InvitationPage token={ARRIVED.token} session={session} onDone={joined} />;
   return (

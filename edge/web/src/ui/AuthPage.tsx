@@ -27,6 +27,8 @@ export function AuthPage({ session, note, failed, onEntered }: Props) {
   const [providers, setProviders] = useState<readonly string[]>([]);
   const failureId = useId();
   const signingUp = mode === "signUp";
+  // What went wrong before this page is said before what it asks.
+  const early = failure !== null && failure === failed;
 
   useEffect(() => {
     api.config().then(
@@ -63,6 +65,11 @@ export function AuthPage({ session, note, failed, onEntered }: Props) {
       {note && (
         <div className="mt-5">
           <Said testId="auth-note">{note}</Said>
+        </div>
+      )}
+      {early && (
+        <div className="mt-5">
+          <Failure code={failure} testId="auth-failure" />
         </div>
       )}
       {providers.length > 0 && (
@@ -111,10 +118,12 @@ export function AuthPage({ session, note, failed, onEntered }: Props) {
         <p
           id={failureId}
           role="alert"
-          data-testid="auth-failure"
-          className={failure ? "rounded-xl bg-danger-soft px-3.5 py-2.5 text-sm text-danger" : "hidden"}
+          data-testid={early ? undefined : "auth-failure"}
+          className={
+            failure && !early ? "rounded-xl bg-danger-soft px-3.5 py-2.5 text-sm text-danger" : "hidden"
+          }
         >
-          {failure && explain(text, failure)}
+          {failure && !early && explain(text, failure)}
         </p>
         <button
           type="submit"

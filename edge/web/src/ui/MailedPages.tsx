@@ -46,7 +46,16 @@ export function ResetPage({ token, onDone }: { token: string | null; onDone(): v
   );
 }
 
-export function VerifyPage({ token, onDone }: { token: string | null; onDone(): void }) {
+/** Of those who are signed in: nobody vouches for an account by a click that is not theirs. */
+export function VerifyPage({
+  token,
+  session,
+  onDone,
+}: {
+  token: string | null;
+  session: Session;
+  onDone(): void;
+}) {
   const text = useText();
   const { run, ...task } = useTask();
   // A link works once: asked twice, it would say that it was used.
@@ -54,8 +63,8 @@ export function VerifyPage({ token, onDone }: { token: string | null; onDone(): 
   useEffect(() => {
     if (token === null || asked.current) return;
     asked.current = true;
-    void run(() => api.verifyEmail(token), { 422: "used_link" });
-  }, [run, token]);
+    void run(async () => api.verifyEmail(await session.token(), token), { 422: "used_link" });
+  }, [run, session, token]);
   if (token === null) return <NoToken />;
   return (
     <EntryFrame title={task.done ? text.enter.verified : task.failure ? "" : text.enter.verifying}>

@@ -19,9 +19,18 @@ export class Part extends Component<Props, { failed: boolean }> {
   }
 
   override render() {
-    const { waiting = null, failed = <NotLoaded />, children } = this.props;
+    const { waiting = <Loading />, failed = <NotLoaded />, children } = this.props;
     return this.state.failed ? failed : <Suspense fallback={waiting}>{children}</Suspense>;
   }
+}
+
+function Loading() {
+  const text = useText();
+  return (
+    <p role="status" className="after-a-while flex-1 p-6 text-center text-sm text-ink-faint">
+      {text.loading}
+    </p>
+  );
 }
 
 /** No network, or a new version of the page since this one was loaded. */

@@ -143,7 +143,11 @@ function Identities({
                           onChanged();
                         } else {
                           location.assign(
-                            (await client.rest((token) => account.link(token, provider, "/"))).url,
+                            (
+                              await client.rest((token) =>
+                                account.link(token, provider, "/#/settings/security"),
+                              )
+                            ).url,
                           );
                         }
                       },
@@ -178,6 +182,7 @@ function Sessions({ client }: { client: ChatClient }) {
                 {one.current ? text.settings.current2 : text.settings.since(when(one.created_at, language))}
               </span>
               <span className="block text-ink-soft">
+                {one.current && `${text.settings.since(when(one.created_at, language))}, `}
                 {text.settings.used(when(one.last_used_at, language))}
               </span>
             </span>

@@ -148,13 +148,14 @@ def _method(verb: str, path: str, operation: Node) -> str:
     parameters = operation.get("parameters", [])
     in_path = [p["name"] for p in parameters if p["in"] == "path"]
     query = [p for p in parameters if p["in"] == "query"]
+    headers = [p for p in parameters if p["in"] == "header"]
     media_types = operation.get("requestBody", {}).get("content", {})
     body = media_types.get("application/json", {}).get("schema")
     arguments = [f"{name}: str" for name in in_path]
     if body is not None:
         arguments.append(f"body: {_type(body)}".replace('"', ""))
     named = sorted(query, key=lambda p: not p.get("required", False))
-    if named:
+    if named or headers:
         arguments.append("*")
         arguments += [
             f"{p['name']}: {_type(p['schema'])}"
@@ -162,6 +163,7 @@ def _method(verb: str, path: str, operation: Node) -> str:
             else f"{p['name']}: {_union([_type(p['schema']), 'None'])} = None"
             for p in named
         ]
+        arguments += [f"{_argument(p['name'])}: str | None = None" for p in headers]
     answers = _answers(operation)
     returned = _union(list(dict.fromkeys(answers.values()))).strip('"')
     address = re.sub(r"\{(\w+)\}", r"{self.quoted(\1)}", path)
@@ -174,6 +176,8 @@ def _method(verb: str, path: str, operation: Node) -> str:
         call.append("body=body")
     if query:
         call.append("query={" + ", ".join(f'"{p["name"]}": {p["name"]}' for p in named) + "}")
+    if headers:
+        call.append("headers={" + ", ".join(f'"{_header(p["name"])}": {_argument(p["name"])}' for p in headers) + "}")
     signature = ", ".join(["self", *arguments])
     about = operation.get("description") or operation.get("summary", "")
     return (
@@ -182,6 +186,15 @@ def _method(verb: str, path: str, operation: Node) -> str:
         f"        answer: {returned} = await self.call({', '.join(call)})\n"
         "        return answer"
     )
+
+
+def _header(name: str) -> str:
+    return "-".join(word.capitalize() for word in name.split("-"))
+
+
+def _argument(header: str) -> str:
+    """`Idempotency-Key` → `idempotency_key`."""
+    return header.lower().replace("-", "_")
 
 
 def _answers(operation: Node) -> dict[str, str]:
@@ -236,6 +249,12 @@ def typescript(openapi: Node) -> str:
             lines.append(f"    query: {{ {'; '.join(query)} }};" if query else "    query: undefined;")
             lines.append(f"    body: {_ts(content['schema']) if content else 'undefined'};")
             lines.append(f"    answer: {' | '.join(answers) or 'undefined'};")
+            headers = [_header(p["name"]) for p in operation.get("parameters", ()) if p["in"] == "header"]
+            lines.append(
+                "    headers: { " + "; ".join(f'"{name}"?: string' for name in headers) + " };"
+                if headers
+                else "    headers: undefined;"
+            )
             lines.append("  };")
     return "\n".join(parts) + "\n" + "\n".join([*lines, "}"]) + "\n"
 

@@ -24,7 +24,20 @@ from edge.mail import Mail, MailSettings
 from edge.oauth import asking
 from edge.oauth.settings import OAuthSettings
 from edge.passwords import Passwords
-from edge.rest import agents, audit, auth, config, conversations, messages, projects, runs, search, users
+from edge.rest import (
+    agents,
+    audit,
+    auth,
+    conditional,
+    config,
+    conversations,
+    messages,
+    projects,
+    repeats,
+    runs,
+    search,
+    users,
+)
 from edge.rest.admission import Admission
 from edge.rest.cookies import Cookies
 from edge.rest.door import Door
@@ -87,6 +100,7 @@ def application(services: Services) -> Door:
     )
     app.state.services = services
     problems.install(app)
+    conditional.install(app)
     for name, router in ROUTERS.items():
         if name in settings.routes:
             app.include_router(router)
@@ -168,6 +182,7 @@ async def serve(process: Process, routes: str | None) -> None:
                     Changes(kafka, services.access).run(),
                     decisions.run(),
                     erasure.run(pool, cache),
+                    repeats.run(pool),
                     services.revocations.run(),
                     mail.run(),
                     health.watch(),

@@ -274,11 +274,15 @@ class Commands:
         title: str | UnsetType | None = UNSET,
         archived: bool | UnsetType = UNSET,
         agent_id: str | UnsetType | None = UNSET,
+        seen: int | None = None,
     ) -> Changed:
         """Rename, archive, restore, or let another agent answer. What is absent stays as it is.
 
+        Args:
+            seen: the position of the conversation as the caller knows it, where that is to be what changes.
+
         Raises:
-            Refused: also `invalid` where nothing is given.
+            Refused: also `invalid` where nothing is given, and `precondition_failed`.
         """
         if title is UNSET and archived is UNSET and agent_id is UNSET:
             raise invalid(title="nothing to change: give a title, archived or an agent_id")
@@ -297,6 +301,7 @@ class Commands:
             title=UNSET if title is UNSET else await self._sealed_title(user_id, conversation_id, title),
             archived=archived,
             agent_id=agent_id,
+            seen=seen,
         )
         return await self._changed(user_id, ids.new_id(), command)
 

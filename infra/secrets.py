@@ -3,7 +3,9 @@
 import os
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from infra.settings import SealingSettings
 
@@ -18,7 +20,13 @@ class Secrets:
     """AES-256-GCM with a nonce for each secret; bound to what it belongs to, so that it opens nowhere else."""
 
     def __init__(self, settings: SealingSettings) -> None:
+        self._key = settings.master_key
         self._master = AESGCM(settings.master_key)
+
+    def under(self, word: str) -> "Secrets":
+        """Secrets that nobody opens without this word either: not even who has the master key."""
+        derived = HKDF(hashes.SHA256(), len(self._key), salt=None, info=f"secret under/{word}".encode())
+        return Secrets(SealingSettings(derived.derive(self._key)))
 
     def seal(self, of: str, secret: str) -> bytes:
         """`of` is the id of what it belongs to."""

@@ -110,6 +110,8 @@ class UpdateConversation(Command, frozen=True, kw_only=True):
     title: Sealed | None | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
     agent_id: Uuid | None | UnsetType = UNSET
+    seen: int | None = None
+    """The position that its sender saw: refused where the conversation was updated since."""
 
 
 class DeleteConversation(Command, frozen=True, kw_only=True):

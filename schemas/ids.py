@@ -46,6 +46,11 @@ def regenerated_run_id(message_id: str, client_request_id: str) -> str:
     return _derived(message_id, f"regenerate/{client_request_id}")
 
 
+def repeated_id(user_id: str, request: str) -> str:
+    """What this person's request makes, however often it is sent."""
+    return _derived(user_id, f"request/{request}")
+
+
 def answer_id(run_id: str) -> str:
     """The message that holds a run's answer."""
     return _derived(run_id, "answer")

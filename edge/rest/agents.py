@@ -12,9 +12,11 @@ from edge.errors import Refused, invalid
 from edge.rest import agent_configs, answers
 from edge.rest.agent_configs import Config, OpenAIConfig, ScriptedConfig
 from edge.rest.changing import Held, changing
+from edge.rest.conditional import ChangingOf, ReadingOf
 from edge.rest.fields import Body, Cursor, IdInPath, Limit, Name
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
+from edge.rest.repeats import Once
 from edge.rest.services import Caller, Services, ServicesOf
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     Row: TypeAlias = asyncpg.Record
 
-router = APIRouter(tags=["agents"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
+router = APIRouter(route_class=Once, tags=["agents"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
 
 MOST_AGENTS: Final = 200
 """Of one project: more are a mistake, or a script's."""
@@ -126,19 +128,21 @@ async def create_agent(
         await _new_version(services, held, agent_id, new.config, None)
         await _note(held, audit.Event.SENSITIVE_CREATE, agent_id)
         made = await _read(held.connection, caller.user_id, agent_id)
-    services.access.changed([agent_id])
+    await services.changed([agent_id])
     response.headers["Location"] = f"/v1/agents/{agent_id}"
     return made
 
 
 @router.get("/v1/agents/{agent_id}")
-async def agent(services: ServicesOf, caller: Caller, agent_id: IdInPath) -> answers.Agent:
+async def agent(services: ServicesOf, caller: Caller, agent_id: IdInPath, reading: ReadingOf) -> answers.Agent:
     async with services.database() as connection:
-        return await _read(connection, caller.user_id, agent_id)
+        return reading.tagged(await _read(connection, caller.user_id, agent_id))
 
 
 @router.patch("/v1/agents/{agent_id}", responses=_REFUSED)
-async def change_agent(services: ServicesOf, caller: Caller, agent_id: IdInPath, change: AgentChange) -> answers.Agent:
+async def change_agent(
+    services: ServicesOf, caller: Caller, agent_id: IdInPath, change: AgentChange, if_match: ChangingOf
+) -> answers.Agent:
     """Owners and admins may. Answers that have begun go on as they were; a run says which version it used."""
     project_id = await _project_of(services, caller, agent_id)
     if change.config is not None:
@@ -147,24 +151,26 @@ async def change_agent(services: ServicesOf, caller: Caller, agent_id: IdInPath,
         before = await held.connection.fetchrow(_PRESENT, agent_id, project_id)
         if before is None:
             raise Refused(ErrorCode.NOT_FOUND)
+        if_match.check(await _read(held.connection, caller.user_id, agent_id))
         if change.name is not None:
             await held.connection.execute("UPDATE agents SET name = $2 WHERE id = $1", agent_id, change.name)
         if change.config is not None:
             await _new_version(services, held, agent_id, change.config, before)
         await _note(held, audit.Event.SENSITIVE_UPDATE, agent_id)
         changed = await _read(held.connection, caller.user_id, agent_id)
-    services.access.changed([agent_id])
-    return changed
+    await services.changed([agent_id])
+    return if_match.tagged(changed)
 
 
 @router.delete("/v1/agents/{agent_id}", status_code=204, responses=refusals(ErrorCode.FORBIDDEN))
-async def delete_agent(services: ServicesOf, caller: Caller, agent_id: IdInPath) -> None:
+async def delete_agent(services: ServicesOf, caller: Caller, agent_id: IdInPath, if_match: ChangingOf) -> None:
     """Its secrets are destroyed. What it said stays; where it was to answer by default, nobody does any longer."""
     project_id = await _project_of(services, caller, agent_id)
     async with changing(services, caller.user_id, project_id, Action.MANAGE_AGENTS) as held:
         connection = held.connection
         if await connection.fetchrow(_PRESENT, agent_id, project_id) is None:
             raise Refused(ErrorCode.NOT_FOUND)
+        if_match.check(await _read(connection, caller.user_id, agent_id))
         await connection.execute("UPDATE agents SET deleted_at = now() WHERE id = $1", agent_id)
         await connection.execute("UPDATE agent_versions SET secret = NULL WHERE agent_id = $1", agent_id)
         await connection.execute(
@@ -172,7 +178,7 @@ async def delete_agent(services: ServicesOf, caller: Caller, agent_id: IdInPath)
         )
         await outbox.agent_changed(connection, agent_id)
         await _note(held, audit.Event.SENSITIVE_DELETE, agent_id)
-    services.access.changed([agent_id])
+    await services.changed([agent_id])
 
 
 @router.get("/v1/agents/{agent_id}/versions")

@@ -107,4 +107,4 @@ async def changing(
                 )
         raise
     # Others hear of it from the log; here it is so at once.
-    services.access.changed(changed)
+    await services.changed(changed)

@@ -3,7 +3,7 @@
 from collections.abc import Container
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict
 
@@ -11,15 +11,19 @@ from edge import pins
 from edge.commands import Changed
 from edge.errors import Refused
 from edge.rest import answers, exports, shares
+from edge.rest.conditional import ChangingOf, ReadingOf
 from edge.rest.fields import Body, Cursor, Id, IdInPath, Limit, Text, Title
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
+from edge.rest.repeats import Once, name_of
 from edge.rest.services import Caller, Services, ServicesOf
 from infra import history
 from schemas import frames, shown
 from schemas.frames import ErrorCode
 
-router = APIRouter(tags=["conversations"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
+router = APIRouter(
+    route_class=Once, tags=["conversations"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND)
+)
 router.include_router(exports.router)
 router.include_router(shares.router)
 
@@ -56,13 +60,14 @@ class ConversationChange(Body):
     agent_id: Id | None = None
 
 
-async def _read(services: Services, user_id: str, conversation_id: str) -> answers.Conversation:
+async def _read(services: Services, user_id: str, conversation_id: str) -> tuple[answers.Conversation, int]:
+    """A conversation as somebody sees it, and the position at which it is so."""
     async with services.database() as connection:
         view = await history.load_view(connection, conversation_id)
         pinned = await pins.pinned(connection, user_id, [conversation_id])
     if view is None or view.deleted:
         raise Refused(ErrorCode.NOT_FOUND)
-    return _shown(shown.conversation(view), pinned)
+    return _shown(shown.conversation(view), pinned), view.position
 
 
 def _shown(conversation: frames.Conversation, pinned: Container[str]) -> answers.Conversation:
@@ -112,22 +117,33 @@ async def conversations(
     responses=_REFUSED_CHANGE | _SAFE,
 )
 async def create_conversation(
-    services: ServicesOf, caller: Caller, project_id: IdInPath, new: NewConversation, response: Response
+    services: ServicesOf,
+    caller: Caller,
+    project_id: IdInPath,
+    new: NewConversation,
+    request: Request,
+    response: Response,
 ) -> answers.Conversation | Response:
     agent_id = new.agent_id if "agent_id" in new.model_fields_set else UNSET
     changed = await services.reached().commands.create(
-        caller.user_id, project_id=project_id, conversation_id=new.id, title=new.title, agent_id=agent_id
+        caller.user_id,
+        project_id=project_id,
+        conversation_id=new.id or name_of(request),
+        title=new.title,
+        agent_id=agent_id,
     )
     if not changed.readable:
         return _safe(changed)
     response.headers["Location"] = f"/v1/conversations/{changed.conversation_id}"
-    return await _read(services, caller.user_id, changed.conversation_id)
+    return (await _read(services, caller.user_id, changed.conversation_id))[0]
 
 
 @router.get("/v1/conversations/{conversation_id}")
-async def conversation(services: ServicesOf, caller: Caller, conversation_id: IdInPath) -> answers.Conversation:
+async def conversation(
+    services: ServicesOf, caller: Caller, conversation_id: IdInPath, reading: ReadingOf
+) -> answers.Conversation:
     await services.access.conversation(caller.user_id, conversation_id)
-    return await _read(services, caller.user_id, conversation_id)
+    return reading.tagged((await _read(services, caller.user_id, conversation_id))[0])
 
 
 @router.patch(
@@ -136,19 +152,31 @@ async def conversation(services: ServicesOf, caller: Caller, conversation_id: Id
     responses=_REFUSED_CHANGE | refusals(ErrorCode.CONVERSATION_ARCHIVED) | _SAFE,
 )
 async def change_conversation(
-    services: ServicesOf, caller: Caller, conversation_id: IdInPath, change: ConversationChange
+    services: ServicesOf,
+    caller: Caller,
+    conversation_id: IdInPath,
+    change: ConversationChange,
+    if_match: ChangingOf,
 ) -> answers.Conversation | Response:
     """Rename, archive, restore, or let another agent answer."""
     given = change.model_fields_set
     archived: bool | UnsetType = UNSET if change.archived is None else change.archived
+    seen: int | None = None
+    if if_match.asked:
+        await services.access.present_conversation(caller.user_id, conversation_id)
+        found, seen = await _read(services, caller.user_id, conversation_id)
+        if_match.check(found)
     changed = await services.reached().commands.update(
         caller.user_id,
         conversation_id=conversation_id,
         title=change.title if "title" in given else UNSET,
         archived=archived,
         agent_id=change.agent_id if "agent_id" in given else UNSET,
+        seen=seen,
     )
-    return await _read(services, caller.user_id, conversation_id) if changed.readable else _safe(changed)
+    if not changed.readable:
+        return _safe(changed)
+    return if_match.tagged((await _read(services, caller.user_id, conversation_id))[0])
 
 
 @router.delete("/v1/conversations/{conversation_id}", status_code=204, responses=_REFUSED_CHANGE | _SAFE)
@@ -168,7 +196,7 @@ async def restore_conversation(
 ) -> answers.Conversation | Response:
     """Back from the bin. Doing it again answers the same."""
     changed = await services.reached().commands.restore(caller.user_id, conversation_id=conversation_id)
-    return await _read(services, caller.user_id, conversation_id) if changed.readable else _safe(changed)
+    return (await _read(services, caller.user_id, conversation_id))[0] if changed.readable else _safe(changed)
 
 
 @router.put("/v1/conversations/{conversation_id}/pin", status_code=204)

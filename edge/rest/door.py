@@ -30,8 +30,10 @@ BODY_LIMIT_S: Final = 15.0
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECRET_IN_PATH: Final = re.compile(r"(/shared/)[^/]+")
 """Whoever has the link to a shared conversation may read it, so it stands in no log."""
-_ASKED_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, Idempotency-Key, Last-Event-ID"
-_TOLD_HEADERS: Final = "X-Request-Id, Retry-After, Location, Deprecation, Sunset, Link"
+_ASKED_HEADERS: Final = (
+    "Authorization, Content-Type, X-Request-Id, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
+)
+_TOLD_HEADERS: Final = "X-Request-Id, Retry-After, Location, ETag, Deprecation, Sunset, Link"
 
 _SECURITY: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",

@@ -15,12 +15,13 @@ from edge.rest.changing import Held, changing, enter, read_project
 from edge.rest.fields import Body, Cursor, IdInPath, Limit, Token
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
+from edge.rest.repeats import Once
 from edge.rest.services import Caller, Services, ServicesOf
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
 from schemas.roles import Action, may, may_set_role
 
-router = APIRouter(tags=["projects"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
+router = APIRouter(route_class=Once, tags=["projects"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
 
 LIFETIME: Final = timedelta(days=7)
 TOKEN_BYTES: Final = 32
@@ -78,7 +79,8 @@ async def tell(services: Services, user_id: str, email: str, token: str) -> None
     async with services.database() as connection:
         inviting = await connection.fetchval("SELECT email FROM users WHERE id = $1", user_id)
     link = f"{services.settings.public_url}/invitations#token={token}"
-    await services.mail.send(email, "You are invited to Chorus", _MAIL.format(inviting=inviting, link=link))
+    text = _MAIL.format(inviting=inviting, link=link)
+    await services.afterwards(lambda: services.mail.send(email, "You are invited to Chorus", text))
 
 
 async def invite(held: Held, email: str, role: str) -> tuple[Invited, str]:
@@ -184,5 +186,5 @@ async def accept(services: ServicesOf, caller: Caller, given: Acceptance) -> ans
             after=taken["role"],
         )
         joined = await read_project(connection, caller.user_id, project_id)
-    services.access.changed(changed)
+    await services.changed(changed)
     return joined

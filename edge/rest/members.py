@@ -14,6 +14,7 @@ from edge.rest.changing import Held, changing, enter
 from edge.rest.fields import Body, Cursor, Email, Id, IdInPath, Limit
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
+from edge.rest.repeats import Once
 from edge.rest.services import Caller, ServicesOf
 from schemas.frames import ErrorCode
 from schemas.roles import Action, Role, may_set_role
@@ -21,7 +22,7 @@ from schemas.roles import Action, Role, may_set_role
 if TYPE_CHECKING:
     from edge.rest.services import Connection
 
-router = APIRouter(tags=["projects"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
+router = APIRouter(route_class=Once, tags=["projects"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
 
 _REFUSED: Final = refusals(ErrorCode.FORBIDDEN)
 _LAST_OWNER: Final = refusals(ErrorCode.FORBIDDEN, HTTPStatus.CONFLICT)

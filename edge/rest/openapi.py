@@ -13,6 +13,11 @@ from schemas.frames import ERRORS, ErrorCode
 
 _SCHEMAS: Final = "#/components/schemas/"
 _METHODS: Final = {"get", "post", "patch", "put", "delete"}
+_BY_HEADER: Final = {
+    "idempotency-key": (ErrorCode.IN_PROGRESS, ErrorCode.IDEMPOTENCY_MISMATCH),
+    "if-match": (ErrorCode.PRECONDITION_FAILED,),
+}
+"""Refusals of every operation that takes this header."""
 _WITH_BODY: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
@@ -55,10 +60,23 @@ def document(app: FastAPI, version: str) -> dict[str, Any]:
             answers |= _as_text(refusals(*_WITH_BODY))
         answers |= _as_text(refusals(ErrorCode.INTERNAL))
         answers |= _as_text(refusals(ErrorCode.RATE_LIMITED))
+        for parameter in operation.get("parameters", ()):
+            for reason in _BY_HEADER.get(parameter["name"].lower(), ()):
+                _also(answers, reason)
+            if parameter["name"].lower() == "if-none-match":
+                answers["304"] = {"description": "It is as the reader has it."}
         operation["responses"] = dict(sorted(answers.items()))
     for leftover in ("HTTPValidationError", "ValidationError"):
         components.pop(leftover, None)
     return made
+
+
+def _also(answers: dict[str, Any], code: ErrorCode) -> None:
+    """Another reason for a status, beside those that the operation names itself."""
+    (status, response), *_ = _as_text(refusals(code)).items()
+    if status in answers:
+        response["description"] = f"{answers[status]['description']}, `{code}`"
+    answers[status] = response
 
 
 def _as_text(responses: dict[int | str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -9,9 +9,11 @@ from edge import audit, outbox
 from edge.errors import Refused, invalid
 from edge.rest import answers, invitations, members
 from edge.rest.changing import PROJECTS, changing, read_project
+from edge.rest.conditional import ChangingOf, ReadingOf
 from edge.rest.fields import Body, Cursor, Id, IdInPath, Limit, Name, Text
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
+from edge.rest.repeats import Once
 from edge.rest.services import Caller, ServicesOf
 from schemas.frames import ErrorCode
 from schemas.ids import new_id
@@ -20,7 +22,7 @@ from schemas.roles import Action, may
 if TYPE_CHECKING:
     from edge.rest.services import Connection
 
-router = APIRouter(tags=["projects"], responses=refusals(ErrorCode.UNAVAILABLE))
+router = APIRouter(route_class=Once, tags=["projects"], responses=refusals(ErrorCode.UNAVAILABLE))
 router.include_router(members.router)
 router.include_router(invitations.router)
 
@@ -120,29 +122,30 @@ async def create_project(
     async with services.database() as connection, connection.transaction():
         project_id = await found_project(connection, caller.user_id, named.name)
         made = await read_project(connection, caller.user_id, project_id)
-    services.access.changed([project_id, caller.user_id])
+    await services.changed([project_id, caller.user_id])
     response.headers["Location"] = f"/v1/projects/{project_id}"
     return made
 
 
 @router.get("/v1/projects/{project_id}", responses=refusals(ErrorCode.NOT_FOUND))
-async def project(services: ServicesOf, caller: Caller, project_id: IdInPath) -> answers.Project:
+async def project(services: ServicesOf, caller: Caller, project_id: IdInPath, reading: ReadingOf) -> answers.Project:
     async with services.database() as connection:
-        return await read_project(connection, caller.user_id, project_id)
+        return reading.tagged(await read_project(connection, caller.user_id, project_id))
 
 
 @router.patch("/v1/projects/{project_id}", responses=_REFUSED)
 async def change_project(
-    services: ServicesOf, caller: Caller, project_id: IdInPath, change: ProjectChange
+    services: ServicesOf, caller: Caller, project_id: IdInPath, change: ProjectChange, if_match: ChangingOf
 ) -> answers.Project:
     """Owners and admins may. What is absent stays as it is; `default_agent_id` null lets nobody answer."""
     agent_given = "default_agent_id" in change.model_fields_set
     async with changing(services, caller.user_id, project_id, Action.RENAME_PROJECT) as held:
+        if_match.check(await read_project(held.connection, caller.user_id, project_id))
         agent_id = change.default_agent_id
         if agent_id is not None and not await held.connection.fetchval(_HAS_AGENT, agent_id, project_id):
             raise invalid(default_agent_id="is no agent of this project")
         await held.connection.execute(_CHANGE, project_id, change.name, agent_given, agent_id)
-        return await read_project(held.connection, caller.user_id, project_id)
+        return if_match.tagged(await read_project(held.connection, caller.user_id, project_id))
 
 
 @router.delete("/v1/projects/{project_id}", status_code=204, responses=_REFUSED)
@@ -150,10 +153,12 @@ async def delete_project(
     services: ServicesOf,
     caller: Caller,
     project_id: IdInPath,
+    if_match: ChangingOf,
     confirm: Annotated[Text | None, Query(max_length=200, description="The project's name, to say it twice.")] = None,
 ) -> None:
     """For everybody, with all that is in it; owners may. Its answers stop. For 30 days an owner can restore it."""
     async with changing(services, caller.user_id, project_id, Action.DELETE_PROJECT) as held:
+        if_match.check(await read_project(held.connection, caller.user_id, project_id))
         if confirm != held.name:
             raise invalid(confirm="must be the project's name: everything in it is deleted")
         for statement in _DELETE:
@@ -178,7 +183,7 @@ async def restore_project(services: ServicesOf, caller: Caller, project_id: IdIn
         changed = await outbox.project_changed(connection, project_id)
         await _note(connection, audit.Event.SENSITIVE_UPDATE, caller, project_id)
         restored = await read_project(connection, caller.user_id, project_id)
-    services.access.changed(changed)
+    await services.changed(changed)
     return restored
 
 

@@ -1,9 +1,10 @@
 """What the routes work with, made once in the process' main and reached through the request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
 
 import asyncpg
@@ -74,11 +75,58 @@ class Services:
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator["Connection"]:
-        """A connection for the length of a block.
+        """A connection for the length of a block; within `together`, the one of all its blocks.
 
         Raises:
             Refused: `unavailable`, where PostgreSQL is away or does not finish in time.
         """
+        together = _TOGETHER.get()
+        if together is None:
+            async with self._connection() as connection:
+                yield connection
+            return
+        if together.connection is None:
+            together.connection = await together.open.enter_async_context(self._connection())
+            await together.open.enter_async_context(together.connection.transaction())
+        try:
+            yield together.connection
+        except AWAY as error:
+            raise Refused(ErrorCode.UNAVAILABLE) from error
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Make all that this task does in `database` one transaction, begun by the first use and ended with the block.
+
+        Raises:
+            Refused: `unavailable`, where PostgreSQL is away or does not finish in time.
+        """
+        async with AsyncExitStack() as stack:
+            together = _Together(stack)
+            token = _TOGETHER.set(together)
+            stack.callback(_TOGETHER.reset, token)
+            yield
+        for do in together.afterwards:
+            await do()
+
+    async def afterwards(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Do what may be done only once that is so which this request has written: now, or after `together`."""
+        together = _TOGETHER.get()
+        if together is None:
+            await do()
+        else:
+            together.afterwards.append(do)
+
+    async def changed(self, ids: Iterable[str]) -> None:
+        """Forget what this process knows of these people, projects or agents, once they have changed."""
+        found = list(ids)
+
+        async def forget() -> None:
+            self.access.changed(found)
+
+        await self.afterwards(forget)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["Connection"]:
         try:
             async with self.pool.acquire(timeout=DATABASE_LIMIT_S) as connection:
                 # Cut, not cancelled: a cancelled statement waits for the server to take notice, and that may hang.
@@ -111,6 +159,23 @@ class Services:
         if self.log is None:
             raise Refused(ErrorCode.UNAVAILABLE)
         return self.log
+
+
+@dataclass
+class _Together:
+    """One transaction for all that a task does.
+
+    Attributes:
+        open: ends it.
+        connection: None until it is first used.
+    """
+
+    open: AsyncExitStack
+    connection: "Connection | None" = None
+    afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+
+_TOGETHER: Final[ContextVar[_Together | None]] = ContextVar("together", default=None)
 
 
 def _services(request: Request) -> Services:

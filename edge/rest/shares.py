@@ -18,6 +18,7 @@ from edge.rest.answers import Answer
 from edge.rest.fields import IdInPath, Limit
 from edge.rest.openapi import refusals
 from edge.rest.people import name_of, names
+from edge.rest.repeats import Once
 from edge.rest.services import Address, Caller, Services, ServicesOf
 from infra import history
 from schemas.frames import ErrorCode
@@ -27,7 +28,7 @@ from schemas.roles import Action, may
 if TYPE_CHECKING:
     from edge.rest.services import Connection
 
-router = APIRouter(tags=["shares"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
+router = APIRouter(route_class=Once, tags=["shares"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
 
 TOKEN_BYTES: Final = 32
 NOT_FOR_ROBOTS: Final = "noindex, nofollow, noarchive"

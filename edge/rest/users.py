@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from edge import audit, erasure, takeout
 from edge.errors import Refused
 from edge.rest import answers, identities, mailed, sessions
+from edge.rest.conditional import ChangingOf, ReadingOf
 from edge.rest.fields import Body, IdInPath, Name, Text
 from edge.rest.openapi import refusals
 from edge.rest.services import Caller, Services, ServicesOf
@@ -60,16 +61,17 @@ def _me(row: "Row | None") -> answers.User:
 
 
 @router.get("/v1/users/me")
-async def me(services: ServicesOf, caller: Caller) -> answers.User:
+async def me(services: ServicesOf, caller: Caller, reading: ReadingOf) -> answers.User:
     async with services.database() as connection:
-        return _me(await connection.fetchrow(_ME, caller.user_id))
+        return reading.tagged(_me(await connection.fetchrow(_ME, caller.user_id)))
 
 
 @router.patch("/v1/users/me")
-async def change_me(services: ServicesOf, caller: Caller, change: ProfileChange) -> answers.User:
+async def change_me(services: ServicesOf, caller: Caller, change: ProfileChange, if_match: ChangingOf) -> answers.User:
     """What is absent stays as it is."""
-    async with services.database() as connection:
-        return _me(await connection.fetchrow(_CHANGE_ME, caller.user_id, change.display_name))
+    async with services.database() as connection, connection.transaction():
+        if_match.check(_me(await connection.fetchrow(f"{_ME} FOR UPDATE", caller.user_id)))
+        return if_match.tagged(_me(await connection.fetchrow(_CHANGE_ME, caller.user_id, change.display_name)))
 
 
 @router.get(

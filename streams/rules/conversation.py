@@ -157,6 +157,8 @@ def _update(state: State, command: events.UpdateConversation, cause: str) -> _De
     code = _not_for(view, command)
     if code is None and command.archived is not UNSET:
         code = _not_ended_by(view, command)
+    if code is None and command.seen is not None and state.updated_position > command.seen:
+        code = ErrorCode.PRECONDITION_FAILED
     if code is not None:
         return _refused(code)
     # Also where it changes nothing: decided again after one behind it that did, it would undo that.

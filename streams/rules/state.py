@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from schemas import events
 from schemas.conversation import RECENT_CAUSES, ConversationView, apply, is_update
 
+_UPDATES = (events.ConversationUpdated, events.ConversationDeleted, events.ConversationRestored)
 _ENTRY_BYTES = 500
 """What an id and the little that is kept with it take in memory, roughly."""
 
@@ -37,6 +38,7 @@ class State:
         ended: how each run that is over ended, by its id.
         cancelled_early: runs that were cancelled before their question came.
         causes: the last commands that updated, deleted or restored the conversation, oldest first.
+        updated_position: that of the last record that updated, deleted or restored the conversation.
         titled: whether it has a title, given by a person or made of its first exchange.
         texts: sealed texts by message id, of recent messages at least; None where the owner's key is gone. They can
             be fetched again, so they are no part of what makes two states equal.
@@ -49,6 +51,7 @@ class State:
     ended: dict[str, str] = field(default_factory=dict)
     cancelled_early: set[str] = field(default_factory=set)
     causes: list[str] = field(default_factory=list)
+    updated_position: int = 0
     titled: bool = False
     texts: dict[str, str | None] = field(default_factory=dict, compare=False)
 
@@ -93,6 +96,8 @@ def fold(state: State | None, record: events.ConversationAdvanced) -> State:
                 state.cancelled_early.discard(fact.run_id)
             case events.RunEnded():
                 state.ended[fact.run_id] = fact.status
+    if any(isinstance(fact, _UPDATES) for fact in record.facts):
+        state.updated_position = record.position
     if is_update(record):
         state.causes = [*state.causes, record.cause][-RECENT_CAUSES:]
     return state

@@ -27,9 +27,10 @@ NOT_CHECKED: Final = {
 CHECKED: Final[list[CheckFunction]] = [check for check in CHECKS.get_all() if check.__name__ not in NOT_CHECKED]
 NOT_ALWAYS_TAKEN: Final = {
     "cursor", "after", "before", "q", "confirm", "token", "default_agent_id", "new_password", "next",
+    "Idempotency-Key", "If-Match", "If-None-Match",
 }  # fmt: skip
 """What the document cannot say the good values of: places in a list, searches, which need a word, names, secrets, ways
-back on this site."""
+back on this site, what was sent or read before."""
 PATIENCE_S: Final = 20
 
 

@@ -435,6 +435,26 @@ def test_an_update_to_what_is_stays_where_it_stood() -> None:
     assert not known(talk).view.archived
 
 
+def test_an_update_of_what_was_seen() -> None:
+    """It is refused where the conversation was updated after that position, by anybody; what was said is no update. The
+    same command again is answered as the first time."""
+    talk = Talk()
+    seen = known(talk).view.position
+    talk.send("q1")
+
+    accepted = [talk.update(archived=True, seen=seen, cause=an_id("update")) for _ in range(2)]
+    refused = talk.update(archived=False, seen=seen)
+
+    assert [outcome.code for outcome in accepted] == [None, None]
+    assert (refused.code, refused.record) == ("precondition_failed", None)
+    talk.update(archived=False, seen=known(talk).view.position)
+    seen = known(talk).view.position
+    for change in (talk.delete, talk.restore):
+        change()
+    assert talk.update(archived=True, seen=seen).code == "precondition_failed"
+    assert talk.update(archived=True, seen=known(talk).view.position).code is None
+
+
 def test_an_archived_conversation_takes_no_messages() -> None:
     """It refuses them by a fact that their sender sees, stays readable, and can be restored."""
     talk = Talk()

@@ -731,9 +731,14 @@ class Api(Caller):
         answer: None = await self.call("DELETE", f"/v1/users/me/sessions/{self.quoted(session_id)}", {204: None})
         return answer
 
-    async def get_users_me(self) -> User:
+    async def get_users_me(self, *, if_none_match: str | None = None) -> User:
         """Me"""
-        answer: User = await self.call("GET", "/v1/users/me", {200: User})
+        answer: User = await self.call("GET", "/v1/users/me", {200: User}, headers={"If-None-Match": if_none_match})
+        return answer
+
+    async def patch_users_me(self, body: ProfileChange, *, if_match: str | None = None) -> User:
+        """What is absent stays as it is."""
+        answer: User = await self.call("PATCH", "/v1/users/me", {200: User}, body=body, headers={"If-Match": if_match})
         return answer
 
     async def delete_users_me(self, body: Farewell) -> Receipt:
@@ -741,11 +746,6 @@ class Api(Caller):
 
         Refused with 409 while a project with other members has no other owner: hand it over or delete it first."""
         answer: Receipt = await self.call("DELETE", "/v1/users/me", {200: Receipt}, body=body)
-        return answer
-
-    async def patch_users_me(self, body: ProfileChange) -> User:
-        """What is absent stays as it is."""
-        answer: User = await self.call("PATCH", "/v1/users/me", {200: User}, body=body)
         return answer
 
     async def get_users_me_export(self) -> bytes:
@@ -771,9 +771,17 @@ class Api(Caller):
         )
         return answer
 
-    async def post_project_members(self, project_id: str, body: NewMember) -> Any:
+    async def post_project_members(
+        self, project_id: str, body: NewMember, *, idempotency_key: str | None = None
+    ) -> Any:
         """Somebody with an account is a member at once (`status` is `active`); anybody else is invited by mail."""
-        answer: Any = await self.call("POST", f"/v1/projects/{self.quoted(project_id)}/members", {201: Any}, body=body)
+        answer: Any = await self.call(
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/members",
+            {201: Any},
+            body=body,
+            headers={"Idempotency-Key": idempotency_key},
+        )
         return answer
 
     async def patch_project_member(self, project_id: str, user_id: str, body: RoleChange) -> Member:
@@ -790,10 +798,16 @@ class Api(Caller):
         )
         return answer
 
-    async def post_project_transfer(self, project_id: str, body: NewOwner) -> Member:
+    async def post_project_transfer(
+        self, project_id: str, body: NewOwner, *, idempotency_key: str | None = None
+    ) -> Member:
         """Hand the project over to another member, who is its owner then; the caller becomes an admin."""
         answer: Member = await self.call(
-            "POST", f"/v1/projects/{self.quoted(project_id)}/transfer", {200: Member}, body=body
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/transfer",
+            {200: Member},
+            body=body,
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 
@@ -816,12 +830,14 @@ class Api(Caller):
         )
         return answer
 
-    async def post_invitations_accept(self, body: Acceptance) -> Project:
+    async def post_invitations_accept(self, body: Acceptance, *, idempotency_key: str | None = None) -> Project:
         """Join the project that one was invited to; the link works once.
 
         It proves who got the mail, not which address they signed up with: people have several. Who is a member already
         stays what they are."""
-        answer: Project = await self.call("POST", "/v1/invitations/accept", {200: Project}, body=body)
+        answer: Project = await self.call(
+            "POST", "/v1/invitations/accept", {200: Project}, body=body, headers={"Idempotency-Key": idempotency_key}
+        )
         return answer
 
     async def get_projects(
@@ -833,31 +849,52 @@ class Api(Caller):
         )
         return answer
 
-    async def post_projects(self, body: ProjectNamed) -> Project:
+    async def post_projects(self, body: ProjectNamed, *, idempotency_key: str | None = None) -> Project:
         """Create Project"""
-        answer: Project = await self.call("POST", "/v1/projects", {201: Project}, body=body)
-        return answer
-
-    async def get_project(self, project_id: str) -> Project:
-        """Project"""
-        answer: Project = await self.call("GET", f"/v1/projects/{self.quoted(project_id)}", {200: Project})
-        return answer
-
-    async def patch_project(self, project_id: str, body: ProjectChange) -> Project:
-        """Owners and admins may. What is absent stays as it is; `default_agent_id` null lets nobody answer."""
-        answer: Project = await self.call("PATCH", f"/v1/projects/{self.quoted(project_id)}", {200: Project}, body=body)
-        return answer
-
-    async def delete_project(self, project_id: str, *, confirm: str | None | None = None) -> None:
-        """For everybody, with all that is in it; owners may. Its answers stop. For 30 days an owner can restore it."""
-        answer: None = await self.call(
-            "DELETE", f"/v1/projects/{self.quoted(project_id)}", {204: None}, query={"confirm": confirm}
+        answer: Project = await self.call(
+            "POST", "/v1/projects", {201: Project}, body=body, headers={"Idempotency-Key": idempotency_key}
         )
         return answer
 
-    async def post_project_restore(self, project_id: str) -> Project:
+    async def get_project(self, project_id: str, *, if_none_match: str | None = None) -> Project:
+        """Project"""
+        answer: Project = await self.call(
+            "GET", f"/v1/projects/{self.quoted(project_id)}", {200: Project}, headers={"If-None-Match": if_none_match}
+        )
+        return answer
+
+    async def patch_project(self, project_id: str, body: ProjectChange, *, if_match: str | None = None) -> Project:
+        """Owners and admins may. What is absent stays as it is; `default_agent_id` null lets nobody answer."""
+        answer: Project = await self.call(
+            "PATCH",
+            f"/v1/projects/{self.quoted(project_id)}",
+            {200: Project},
+            body=body,
+            headers={"If-Match": if_match},
+        )
+        return answer
+
+    async def delete_project(
+        self, project_id: str, *, confirm: str | None | None = None, if_match: str | None = None
+    ) -> None:
+        """For everybody, with all that is in it; owners may. Its answers stop. For 30 days an owner can restore it."""
+        answer: None = await self.call(
+            "DELETE",
+            f"/v1/projects/{self.quoted(project_id)}",
+            {204: None},
+            query={"confirm": confirm},
+            headers={"If-Match": if_match},
+        )
+        return answer
+
+    async def post_project_restore(self, project_id: str, *, idempotency_key: str | None = None) -> Project:
         """Back as it was, with everybody who was in it. The answers that the deletion stopped stay stopped."""
-        answer: Project = await self.call("POST", f"/v1/projects/{self.quoted(project_id)}/restore", {200: Project})
+        answer: Project = await self.call(
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/restore",
+            {200: Project},
+            headers={"Idempotency-Key": idempotency_key},
+        )
         return answer
 
     async def get_conversation_export(self, conversation_id: str, *, format: str | None = None) -> dict[str, Any]:
@@ -870,10 +907,13 @@ class Api(Caller):
         )
         return answer
 
-    async def post_conversation_shares(self, conversation_id: str) -> NewShare:
+    async def post_conversation_shares(self, conversation_id: str, *, idempotency_key: str | None = None) -> NewShare:
         """Make a link by which anybody may read what has been said so far. What is said later is not shared by it."""
         answer: NewShare = await self.call(
-            "POST", f"/v1/conversations/{self.quoted(conversation_id)}/shares", {201: NewShare}
+            "POST",
+            f"/v1/conversations/{self.quoted(conversation_id)}/shares",
+            {201: NewShare},
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 
@@ -931,7 +971,7 @@ class Api(Caller):
         return answer
 
     async def post_project_conversations(
-        self, project_id: str, body: NewConversation
+        self, project_id: str, body: NewConversation, *, idempotency_key: str | None = None
     ) -> Conversation | ConversationNamed:
         """Create Conversation"""
         answer: Conversation | ConversationNamed = await self.call(
@@ -939,18 +979,22 @@ class Api(Caller):
             f"/v1/projects/{self.quoted(project_id)}/conversations",
             {201: Conversation, 202: ConversationNamed},
             body=body,
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 
-    async def get_conversation(self, conversation_id: str) -> Conversation:
+    async def get_conversation(self, conversation_id: str, *, if_none_match: str | None = None) -> Conversation:
         """Conversation"""
         answer: Conversation = await self.call(
-            "GET", f"/v1/conversations/{self.quoted(conversation_id)}", {200: Conversation}
+            "GET",
+            f"/v1/conversations/{self.quoted(conversation_id)}",
+            {200: Conversation},
+            headers={"If-None-Match": if_none_match},
         )
         return answer
 
     async def patch_conversation(
-        self, conversation_id: str, body: ConversationChange
+        self, conversation_id: str, body: ConversationChange, *, if_match: str | None = None
     ) -> Conversation | ConversationNamed:
         """Rename, archive, restore, or let another agent answer."""
         answer: Conversation | ConversationNamed = await self.call(
@@ -958,6 +1002,7 @@ class Api(Caller):
             f"/v1/conversations/{self.quoted(conversation_id)}",
             {200: Conversation, 202: ConversationNamed},
             body=body,
+            headers={"If-Match": if_match},
         )
         return answer
 
@@ -968,12 +1013,15 @@ class Api(Caller):
         )
         return answer
 
-    async def post_conversation_restore(self, conversation_id: str) -> Conversation | ConversationNamed:
+    async def post_conversation_restore(
+        self, conversation_id: str, *, idempotency_key: str | None = None
+    ) -> Conversation | ConversationNamed:
         """Back from the bin. Doing it again answers the same."""
         answer: Conversation | ConversationNamed = await self.call(
             "POST",
             f"/v1/conversations/{self.quoted(conversation_id)}/restore",
             {200: Conversation, 202: ConversationNamed},
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 
@@ -1040,7 +1088,7 @@ class Api(Caller):
         return answer
 
     async def get_conversation_run_events(
-        self, conversation_id: str, run_id: str, *, after_seq: int | None = None
+        self, conversation_id: str, run_id: str, *, after_seq: int | None = None, last_event_id: str | None = None
     ) -> RunEvents:
         """An answer's text, as far as it is written, after what the reader has."""
         answer: RunEvents = await self.call(
@@ -1048,6 +1096,7 @@ class Api(Caller):
             f"/v1/conversations/{self.quoted(conversation_id)}/runs/{self.quoted(run_id)}/events",
             {200: RunEvents},
             query={"after_seq": after_seq},
+            headers={"Last-Event-Id": last_event_id},
         )
         return answer
 
@@ -1063,26 +1112,38 @@ class Api(Caller):
         )
         return answer
 
-    async def post_project_agents(self, project_id: str, body: NewAgent) -> Agent:
+    async def post_project_agents(
+        self, project_id: str, body: NewAgent, *, idempotency_key: str | None = None
+    ) -> Agent:
         """Owners and admins may."""
         answer: Agent = await self.call(
-            "POST", f"/v1/projects/{self.quoted(project_id)}/agents", {201: Agent}, body=body
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/agents",
+            {201: Agent},
+            body=body,
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 
-    async def get_agent(self, agent_id: str) -> Agent:
+    async def get_agent(self, agent_id: str, *, if_none_match: str | None = None) -> Agent:
         """Agent"""
-        answer: Agent = await self.call("GET", f"/v1/agents/{self.quoted(agent_id)}", {200: Agent})
+        answer: Agent = await self.call(
+            "GET", f"/v1/agents/{self.quoted(agent_id)}", {200: Agent}, headers={"If-None-Match": if_none_match}
+        )
         return answer
 
-    async def patch_agent(self, agent_id: str, body: AgentChange) -> Agent:
+    async def patch_agent(self, agent_id: str, body: AgentChange, *, if_match: str | None = None) -> Agent:
         """Owners and admins may. Answers that have begun go on as they were; a run says which version it used."""
-        answer: Agent = await self.call("PATCH", f"/v1/agents/{self.quoted(agent_id)}", {200: Agent}, body=body)
+        answer: Agent = await self.call(
+            "PATCH", f"/v1/agents/{self.quoted(agent_id)}", {200: Agent}, body=body, headers={"If-Match": if_match}
+        )
         return answer
 
-    async def delete_agent(self, agent_id: str) -> None:
+    async def delete_agent(self, agent_id: str, *, if_match: str | None = None) -> None:
         """Its secrets are destroyed. What it said stays; where it was to answer by default, nobody does any longer."""
-        answer: None = await self.call("DELETE", f"/v1/agents/{self.quoted(agent_id)}", {204: None})
+        answer: None = await self.call(
+            "DELETE", f"/v1/agents/{self.quoted(agent_id)}", {204: None}, headers={"If-Match": if_match}
+        )
         return answer
 
     async def get_agent_versions(

@@ -1,6 +1,7 @@
 """How the client calls: one request, its answer read into a type, a problem raised."""
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -38,6 +39,13 @@ class Problem(Exception):
         self.retry_after_s = retry_after_s
 
 
+class NotModified(Exception):
+    """It is as `if_none_match` says."""
+
+
+_etag: ContextVar[str | None] = ContextVar("etag", default=None)
+
+
 class Caller:
     """A connection to one Chorus. Use it in `async with`.
 
@@ -63,6 +71,11 @@ class Caller:
         if self._http is not None:
             await self._http.close()
 
+    @property
+    def etag(self) -> str | None:
+        """The tag of the last answer in this task, for `if_match` and `if_none_match`; None where it had none."""
+        return _etag.get()
+
     @staticmethod
     def quoted(part: str) -> str:
         """One step of a path, whatever is in it."""
@@ -76,36 +89,42 @@ class Caller:
         *,
         body: object = None,
         query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str | None] | None = None,
     ) -> Any:
-        """One request. A POST carries an `Idempotency-Key`: whatever is between may send it twice.
+        """One request. Where it may carry an `Idempotency-Key` it always does: whatever is between may send it twice.
 
         Args:
+            headers: those that are None are left out.
             answers: the type of each good answer by its status: a struct, `bytes` as they come, or None for nothing.
 
         Raises:
             Problem: the server refused.
+            NotModified: 304.
             aiohttp.ClientError: nobody knows what became of it.
         """
         assert self._http is not None, "use `async with`"
-        headers = {"Accept": "application/json, application/problem+json, */*;q=0.5"}
+        sent = {"Accept": "application/json, application/problem+json, */*;q=0.5"}
         if self.access_token is not None:
-            headers["Authorization"] = f"Bearer {self.access_token}"
+            sent["Authorization"] = f"Bearer {self.access_token}"
         if body is not None:
-            headers["Content-Type"] = "application/json"
-        if method == "POST":
-            headers["Idempotency-Key"] = str(uuid4())
+            sent["Content-Type"] = "application/json"
+        given = {"Idempotency-Key": str(uuid4())} if "Idempotency-Key" in (headers or {}) else {}
+        given |= {name: value for name, value in (headers or {}).items() if value is not None}
         asked = {name: _word(value) for name, value in (query or {}).items() if value is not None}
         async with self._http.request(
             method,
             self._url + path,
             params=asked,
-            headers=headers,
+            headers=sent | given,
             data=None if body is None else msgspec.json.encode(body),
             allow_redirects=False,
         ) as response:
             content = await response.read()
+            _etag.set(response.headers.get("ETag"))
             if response.status >= 400:
                 raise _problem(response, content)
+            if response.status == 304:
+                raise NotModified
         kind = answers.get(response.status)
         return content if kind is bytes else None if kind is None else msgspec.json.decode(content, type=kind)
 

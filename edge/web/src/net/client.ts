@@ -5,9 +5,11 @@
 import { type Action, type Chat, EMPTY_CHAT, reduce, roleIn, titleOf } from "../state/chat";
 import { Store } from "../state/store";
 import { resumePoint, stoppable } from "../state/thread";
+import * as accountApi from "./account";
 import * as api from "./api";
 import { Connection, ConnectionLost, type Link, Refused } from "./connection";
 import { Deliveries } from "./deliveries";
+import type { Receipt } from "./described";
 import { fileName, saveAs } from "./files";
 import { ApiError, all } from "./http";
 import { NOTICE_MS, Notices } from "./notices";
@@ -55,6 +57,7 @@ export class ChatClient {
   private typedAt = 0;
   private greetedBefore = false;
   private stopped = false;
+  private farewell = false;
 
   constructor(
     private readonly session: Session,
@@ -109,6 +112,26 @@ export class ChatClient {
     this.connection?.start();
   }
 
+  /** The account goes, and its sign-ins with it: being told of that here is no news. */
+  async removeAccount(confirm: string): Promise<Receipt> {
+    this.farewell = true;
+    try {
+      const receipt = await this.rest((token) => accountApi.remove(token, confirm));
+      this.stop();
+      return receipt;
+    } catch (error) {
+      this.farewell = false;
+      this.tellIfEnded();
+      throw error;
+    }
+  }
+
+  private tellIfEnded(): void {
+    const link = this.link.get();
+    const revoked = link.phase === "stopped" && link.code === CLOSE_CODES.REVOKED;
+    if (revoked && !this.farewell) this.ended();
+  }
+
   private async connect(): Promise<void> {
     const config = await this.eventually(() => api.config());
     if (config === null || this.stopped) return;
@@ -131,7 +154,7 @@ export class ChatClient {
       },
       link: (link) => {
         this.link.set(link);
-        if (link.phase === "stopped" && link.code === CLOSE_CODES.REVOKED) this.ended();
+        this.tellIfEnded();
       },
     });
     this.connection.start();

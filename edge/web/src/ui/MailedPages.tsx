@@ -41,6 +41,11 @@ export function ResetPage({ token, onDone }: { token: string | null; onDone(): v
         >
           {text.enter.setPassword}
         </button>
+        {task.failure === "used_link" && (
+          <a href="/" className="quiet-button w-full justify-center">
+            {text.enter.backToSignIn}
+          </a>
+        )}
       </form>
     </EntryFrame>
   );

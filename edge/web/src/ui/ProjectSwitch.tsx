@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { useText } from "../i18n/context";
 import type { ChatClient } from "../net/client";
+import type { Role } from "../net/words";
 import type { Chat } from "../state/chat";
 import { Dialog } from "./Dialog";
 import { Failure, Field, useTask } from "./forms";
@@ -35,7 +36,14 @@ export function ProjectSwitch({ client, chat }: { client: ChatClient; chat: Chat
               void client.choose(one.id);
             }}
           >
-            <span className="max-w-[13rem] truncate">{one.name}</span>
+            <span className="min-w-0 max-w-[13rem]">
+              <span className="block truncate">{one.name}</span>
+              {one.role !== "owner" && (
+                <span className="block text-xs text-ink-faint">
+                  {text.project.roles[one.role as Role] ?? one.role}
+                </span>
+              )}
+            </span>
           </MenuItem>
         ))}
         <MenuItem testId="project-new" icon={<Plus className="h-4 w-4" />} onSelect={() => setCreating(true)}>

@@ -157,9 +157,7 @@ function DataPart({ client, onGone }: { client: ChatClient; onGone(): void }) {
           onConfirm={(typed) =>
             void end.run(
               async () => {
-                const given = await client.rest((token) => account.remove(token, typed));
-                client.stop();
-                setReceipt(given);
+                setReceipt(await client.removeAccount(typed));
               },
               { 422: "wrong_confirm", 409: "owns_shared" },
             )

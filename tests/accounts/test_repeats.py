@@ -129,22 +129,26 @@ async def test_what_is_kept_cannot_be_read(stack: Stack, ada: Someone, database:
 
 
 async def test_killed_before_the_end(stack: Stack, ada: Someone, database: "Database") -> None:
-    """A process that dies with a request under way leaves nothing of it; another does it, once the claim is old."""
+    """A process that dies before it has kept the answer leaves nothing done; another does it, once the claim is old."""
     running, url = start_api(stack)
     path = f"/v1/projects/{await ada.project_id()}"
     agent = {"name": uuid4().hex, "config": {"kind": "scripted"}}
     count = "SELECT count(*) FROM agents WHERE name = $1"
-    other = await asyncpg.connect(stack.database_url)
-    async with opened(running, url) as dying, other.transaction():
-        # It comes as far as it can: the agent is written, the answer is about to be.
-        await other.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
-        asking = asyncio.create_task(on(dying, ada).call("POST", f"{path}/agents", agent, headers=key_of("k")))
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_log'::regclass"
-        await until("it waits", lambda: database.fetchval(waiting))
+    blocking = [await asyncpg.connect(stack.database_url) for _ in range(2)]
+    at = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%'"
+    async with opened(running, url) as dying, blocking[0].transaction():
+        async with blocking[1].transaction():
+            await blocking[1].execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+            asking = asyncio.create_task(on(dying, ada).call("POST", f"{path}/agents", agent, headers=key_of("k")))
+            await until("it is at work", lambda: database.fetchval(at, "INTO audit_log"))
+            await blocking[0].execute("SELECT FROM repeats WHERE user_id = $1 FOR UPDATE", ada.id)
+        # All is done but the answer.
+        await until("it is to be answered", lambda: database.fetchval(at, "UPDATE repeats"))
         running.kill()
         with pytest.raises(aiohttp.ClientError):
             await asking
-    await other.close()
+    for connection in blocking:
+        await connection.close()
     early = await ada.call("POST", f"{path}/agents", agent, headers=key_of("k"))
     assert (early.status, early.code) == (409, "in_progress")
     assert await database.fetchval(count, agent["name"]) == 0

@@ -22,17 +22,22 @@ MOST_TERMS: Final = 16
 """Words and phrases of one query that count."""
 SHORTEST_PREFIX: Final = 3
 """Characters before a `*`; what is shorter is looked for as it is."""
-MOST_RANKED: Final = 500
+MOST_RANKED: Final = 300
 """Matches that are ranked; where there are more, the newest come first."""
 MOST_TITLES: Final = 10
 """Titles that a first page begins with; never more than half of it."""
 
-_WALKED: Final = 1_000
+_WALKED_FIRST: Final = 300
 """Messages, of all projects together, that are read in a row, newest first, to see whether they match."""
-_COMMON: Final = 20
+_COMMON: Final = 6
 """Matches among these that make words common ones."""
+_WALKED: Final = 1_000
+"""The same, once they are known to be common."""
 _ROUNDS: Final = 5
 """Walks for one page. It may end with fewer matches than asked for, and a cursor."""
+_MOST_READ: Final = 1_500
+"""Messages that have a phrase's words somewhere, and are read to see whether they stand side by side. Where there are
+more, the newest messages come first. The index knows words and not their places."""
 _TITLES_WALKED: Final = 2_000
 """Conversations, of all projects together, newest activity first, whose titles are looked at."""
 _LIMIT_MS: Final = 2_000
@@ -148,7 +153,7 @@ SELECT id::text FROM mine, share, LATERAL (
 WHERE search @@ $3::text::tsquery LIMIT $4
 """
 _WALK: Final = f"""
-{_MINE}, share AS (SELECT greatest(100, {_WALKED} / greatest(1, count(*))) AS size FROM mine)
+{_MINE}, share AS (SELECT greatest(20, $6::int / greatest(1, count(*))) AS size FROM mine)
 SELECT id::text, created_at, matches, n = size AS last FROM mine, share, LATERAL (
     SELECT id, created_at, search @@ $3::text::tsquery AS matches, row_number() OVER () AS n FROM (
         SELECT id, created_at, search FROM messages
@@ -160,12 +165,18 @@ WHERE matches OR n = size
 ORDER BY created_at DESC, id DESC
 """
 # Project by project: of two words the index need not read the one that is everywhere, of many alternatives it would.
+# A row without an id says that there are more candidates than were read.
 _PROBE: Final = f"""
-{_MINE}
-SELECT id::text FROM mine CROSS JOIN LATERAL (
-    SELECT id FROM messages WHERE search @@ (('''=' || mine.project_id || '''')::tsquery && $3::text::tsquery)
-    LIMIT {MOST_RANKED + 1}
-) AS matches LIMIT {MOST_RANKED + 1}
+{_MINE}, candidates AS MATERIALIZED (
+    SELECT id, search @@ $3::text::tsquery AS matches FROM mine CROSS JOIN LATERAL (
+        SELECT id, search FROM messages WHERE search @@ (
+            ('''=' || mine.project_id || '''')::tsquery && regexp_replace($3::text, '<(-|\\d+)>', '&', 'g')::tsquery
+        )
+        LIMIT $4 + 1
+    ) AS with_the_words LIMIT $4 + 1
+)
+(SELECT id::text FROM candidates WHERE matches LIMIT {MOST_RANKED + 1})
+UNION ALL SELECT NULL FROM candidates HAVING count(*) > $4
 """
 # A match of today counts twice as much as one of long ago.
 _SCORE: Final = """
@@ -247,11 +258,11 @@ class _Look:
     async def first(self, limit: int) -> tuple[list[Found], After | None]:
         titles = await self.connection.fetch(_TITLES, *self.asked, min(MOST_TITLES, limit // 2))
         found = await self._show(_SHOWN_TITLES, [row["id"] for row in titles])
-        matches, floor = await self._walk(_LAST)
-        ids = [id for _, id in matches]
-        if floor is not None and len(matches) < _COMMON:
-            ids = [row["id"] for row in await self.connection.fetch(_PROBE, *self.asked)]
-        if len(ids) <= MOST_RANKED and (floor is None or len(matches) < _COMMON):
+        matches, floor = await self._walk(_LAST, _WALKED_FIRST)
+        ids, are_all = [id for _, id in matches], floor is None
+        if not are_all and len(matches) < _COMMON:
+            ids, are_all = await self._probe()
+        if are_all:
             more, after = await self._ranked(ids, None, limit - len(found))
         else:
             more, after = await self._newest(matches, floor, limit - len(found))
@@ -259,14 +270,21 @@ class _Look:
 
     async def further(self, after: After, limit: int) -> tuple[list[Found], After | None]:
         if isinstance(after, Ranked):
-            probed = await self.connection.fetch(_PROBE, *self.asked)
-            return await self._ranked([row["id"] for row in probed], after, limit)
+            ids, _ = await self._probe()
+            return await self._ranked(ids, after, limit)
         return await self._newest(*await self._walk((after.created_at, after.id)), limit)
 
-    async def _walk(self, before: Key) -> tuple[list[Key], Key | None]:
+    async def _probe(self) -> tuple[list[str], bool]:
+        """Matches that the index finds, and whether they are all there are."""
+        most = _MOST_READ if "<" in self.asked[2] else MOST_RANKED
+        ids = [row["id"] for row in await self.connection.fetch(_PROBE, *self.asked, most)]
+        found = [id for id in ids if id is not None]
+        return found[:MOST_RANKED], len(found) == len(ids) <= MOST_RANKED
+
+    async def _walk(self, before: Key, most: int = _WALKED) -> tuple[list[Key], Key | None]:
         """The matches among the newest messages before one, newest first, and how far that is complete; None: to the
         beginning of all."""
-        rows = await self.connection.fetch(_WALK, *self.asked, *before)
+        rows = await self.connection.fetch(_WALK, *self.asked, *before, most)
         floor = max(((row["created_at"], row["id"]) for row in rows if row["last"]), default=None)
         keys = [(row["created_at"], row["id"]) for row in rows if row["matches"]]
         return [key for key in keys if floor is None or key >= floor], floor

@@ -171,6 +171,30 @@ async def test_common_words_come_newest_first_and_whole(library: Library) -> Non
     assert found == [row["id"] for row in rows]
 
 
+async def test_a_rare_phrase_of_common_words_is_found(library: Library) -> None:
+    """More messages have its words than are read at once: pages still bring all that have them side by side, newest
+    first, and only these."""
+    conversation = await library.conversation(title="no")
+    await library.written.database.execute(
+        """
+        INSERT INTO messages (id, conversation_id, project_id, position, role, owner_id, content, created_at)
+        SELECT gen_random_uuid(), $1, $2, n, 'user', $3,
+            CASE WHEN n % 400 = 7 THEN 'quoll numbat' ELSE 'numbat, not quoll' END,
+            $4::timestamptz - n * interval '1 minute'
+        FROM generate_series(1, 3600) AS n
+        """,
+        conversation,
+        library.project_id,
+        library.person.id,
+        NOW,
+    )
+    rows = await library.written.database.fetch(
+        "SELECT id::text FROM messages WHERE content = 'quoll numbat' ORDER BY created_at DESC"
+    )
+    assert len(rows) == 9
+    assert await _through(library, '"quoll numbat"', 4) == [row["id"] for row in rows]
+
+
 async def _through(library: Library, q: str, limit: int) -> list[str]:
     found, cursor = [], {}
     while True:

@@ -1,14 +1,22 @@
 """`ETag`, `If-Match` and `If-None-Match`: nobody undoes what they have not seen, also at the same moment."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from tests.accounts.pair import OTHER_SITE, on
+from tests.accounts.test_outbox import until
+from tests.running import Stack
 from tests.stack.rest_api import Answer, Api, Someone
+
+if TYPE_CHECKING:
+    Database = asyncpg.Connection[asyncpg.Record]
 
 pytestmark = pytest.mark.usefixtures("processors")
 
@@ -19,11 +27,13 @@ class Thing:
 
     Attributes:
         field: what of it is changed, to any text.
+        row: table and id of the row whose lock a change takes; None where it goes through the log.
     """
 
     ada: Someone
     path: str
     field: str
+    row: tuple[str, str] | None = None
 
     async def read(self, *tags: str) -> Answer:
         return await self.ada.call("GET", self.path, headers={"If-None-Match": ", ".join(tags)} if tags else None)
@@ -40,15 +50,16 @@ async def ada(api: Api) -> Someone:
 
 @pytest.fixture(params=["user", "project", "agent", "conversation"])
 async def thing(ada: Someone, request: Any) -> Thing:
-    project = f"/v1/projects/{await ada.project_id()}"
+    project_id = await ada.project_id()
+    project, row = f"/v1/projects/{project_id}", ("projects", project_id)
     match request.param:
         case "user":
-            return Thing(ada, "/v1/users/me", "display_name")
+            return Thing(ada, "/v1/users/me", "display_name", ("users", ada.id))
         case "project":
-            return Thing(ada, project, "name")
+            return Thing(ada, project, "name", row)
         case "agent":
             agents = (await ada.call("GET", f"{project}/agents")).json["data"]
-            return Thing(ada, f"/v1/agents/{agents[0]['id']}", "name")
+            return Thing(ada, f"/v1/agents/{agents[0]['id']}", "name", row)
         case _:
             started = await ada.call("POST", f"{project}/conversations", {"title": "First"})
             return Thing(ada, started.headers["Location"], "title")
@@ -86,11 +97,29 @@ async def test_what_was_changed_meanwhile(thing: Thing) -> None:
     assert (await thing.change("Sixth", "nonsense")).fields == {"If-Match"}
 
 
-async def test_at_the_same_moment(thing: Thing, elsewhere: Api) -> None:
+@asynccontextmanager
+async def held_up(thing: Thing, database: "Database", stack: Stack) -> AsyncIterator[None]:
+    """Changes that are begun within come as far as they can, and go on together."""
+    if thing.row is None:
+        yield
+        return
+    table, id = thing.row
+    waiting = "SELECT count(*) >= 2 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    holding = await asyncpg.connect(stack.database_url)
+    async with holding.transaction():
+        await holding.execute(f"SELECT FROM {table} WHERE id = $1 FOR UPDATE", id)
+        yield
+        await until("two wait", lambda: database.fetchval(waiting))
+    await holding.close()
+
+
+async def test_at_the_same_moment(thing: Thing, elsewhere: Api, database: "Database", stack: Stack) -> None:
     """Of ten who have seen the same, at two processes, one changes it, and nothing of theirs is lost."""
     tag = (await thing.read()).headers["ETag"]
     people = (thing.ada, on(elsewhere, thing.ada))
-    answers = await asyncio.gather(*(thing.change(f"By {n}", tag, people[n % 2]) for n in range(10)))
+    async with held_up(thing, database, stack):
+        asking = [asyncio.create_task(thing.change(f"By {n}", tag, people[n % 2])) for n in range(10)]
+    answers = await asyncio.gather(*asking)
     assert sorted(answer.status for answer in answers) == [200] + [412] * 9
     winner = next(n for n, answer in enumerate(answers) if answer.status == 200)
     assert (await thing.read()).json[thing.field] == f"By {winner}"

@@ -218,6 +218,17 @@ async def test_what_failed_is_not_kept(stack: Stack, ada: Someone, database: "Da
     assert await projects_called(database, name) == 1
 
 
+async def test_what_could_not_be_tried_is_not_kept(stack: Stack, ada: Someone, database: "Database") -> None:
+    """While Kafka is away nothing is remembered of who asked: the same key is a new try."""
+    path = f"/v1/projects/{await ada.project_id()}/conversations"
+    running, url = start_api(stack, wait=False, CHORUS_KAFKA="127.0.0.1:1")
+    async with opened(running, url) as alone:
+        answer = await on(alone, ada).call("POST", path, {"title": "Once"}, headers=key_of("k"))
+    running.kill()
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert await database.fetchval("SELECT count(*) FROM repeats WHERE user_id = $1", ada.id) == 0
+
+
 async def test_rows_are_cleared_away(stack: Stack, ada: Someone, database: "Database") -> None:
     """A process removes those that are older than a day, and no others."""
     for key in ("old", "new"):

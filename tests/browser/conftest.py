@@ -1,7 +1,7 @@
 """A real browser, and people's windows in it."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ QUIET = [
 ]
 
 NewWindow = Callable[[], Awaitable[Page]]
+NewDevice = Callable[[str], Awaitable[Page]]
 
 
 @pytest.fixture
@@ -43,21 +44,51 @@ async def context(browser: Browser) -> BrowserContext:
 
 
 @pytest.fixture
-async def new_window(chorus: Chorus, context: BrowserContext, tmp_path: Path) -> AsyncIterator[NewWindow]:
-    """Opens the page; at the end no window may have logged an error or broken the content security policy."""
-    complaints: list[str] = []
+def complaints() -> Iterator[list[str]]:
+    """At the end no window may have logged an error or broken the content security policy."""
+    found: list[str] = []
+    yield found
+    assert found == []
+
+
+def listen(page: Page, complaints: list[str]) -> Page:
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
+    )
+    return page
+
+
+async def photograph(browser: Browser, folder: Path) -> None:
+    for number, page in enumerate(page for context in browser.contexts for page in context.pages):
+        await page.screenshot(path=folder / f"window-{number}.png")
+
+
+@pytest.fixture
+async def new_window(
+    chorus: Chorus, context: BrowserContext, browser: Browser, complaints: list[str], tmp_path: Path
+) -> AsyncIterator[NewWindow]:
+    """Opens the page in another window of one browser."""
 
     async def open_page() -> Page:
-        page = await context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
-        )
+        page = listen(await context.new_page(), complaints)
         await page.goto(chorus.url)
         return page
 
     yield open_page
-    for number, page in enumerate(context.pages):
-        await page.screenshot(path=tmp_path / f"window-{number}.png")
-    assert complaints == []
+    await photograph(browser, tmp_path)
+
+
+@pytest.fixture
+async def new_device(browser: Browser, complaints: list[str], tmp_path: Path) -> AsyncIterator[NewDevice]:
+    """Opens an address on a phone that nobody has used yet."""
+
+    async def open_address(address: str) -> Page:
+        context = await browser.new_context(viewport={"width": 390, "height": 780}, locale="en-GB")
+        page = listen(await context.new_page(), complaints)
+        await page.goto(address)
+        return page
+
+    yield open_address
+    await photograph(browser, tmp_path)

@@ -42,6 +42,7 @@ from edge.rest.admission import Admission
 from edge.rest.cookies import Cookies
 from edge.rest.door import Door
 from edge.rest.limits import Limits
+from edge.rest.line import Line
 from edge.rest.openapi import document
 from edge.rest.page import WebPage
 from edge.rest.services import Log, Services
@@ -161,7 +162,7 @@ async def serve(process: Process, routes: str | None) -> None:
     server = _Server(
         uvicorn.Config(
             application(services),
-            http="httptools",
+            http=Line,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -24,6 +24,7 @@ from edge.mail import Mail, MailSettings
 from edge.oauth import asking
 from edge.oauth.settings import OAuthSettings
 from edge.passwords import Passwords
+from edge.replica import Replica
 from edge.rest import (
     agents,
     audit,
@@ -134,6 +135,8 @@ async def serve(process: Process, routes: str | None) -> None:
     oauth = OAuthSettings.from_env(env)
     listening = _listen(settings)
     pool = await postgres.connect(PostgresSettings.from_env(env))
+    replicas = PostgresSettings.of_replica(env)
+    reading = None if replicas is None else await postgres.connect(replicas)
     cache = redis.connect(RedisSettings.from_env(env))
     quick = redis.connect(RedisSettings.from_env(env), timeout_s=CACHE_WITHIN_S)
     http = asking.session()
@@ -153,6 +156,7 @@ async def serve(process: Process, routes: str | None) -> None:
         cookies=Cookies(settings.public_url),
         limits=Limits(settings, quick),
         stopping=process.stopping,
+        replica=None if reading is None else Replica(pool, reading),
     )
     kafka = KafkaSettings.from_env(env)
     publisher = Publisher(kafka, "/edge/api")
@@ -199,6 +203,8 @@ async def serve(process: Process, routes: str | None) -> None:
         services.passwords.close()
         await http.close()
         pool.terminate()
+        if reading is not None:
+            reading.terminate()
         await cache.aclose()
         await quick.aclose()
         try:

@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 class BadSetting(ValueError):
@@ -71,6 +71,12 @@ class PostgresSettings:
             url=env.get("CHORUS_DATABASE_URL", cls.url),
             pool_size=_number(env, "CHORUS_DATABASE_POOL", cls.pool_size),
         )
+
+    @classmethod
+    def of_replica(cls, env: Mapping[str, str]) -> "PostgresSettings | None":
+        """The replica that `CHORUS_DATABASE_READ_URL` names; None where it names none."""
+        url = env.get("CHORUS_DATABASE_READ_URL")
+        return replace(cls.from_env(env), url=url) if url else None
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ async def entries(
     if not may(await services.access.project_role(caller.user_id, project_id), Action.READ_AUDIT):
         raise Refused(ErrorCode.FORBIDDEN)
     before = key_of(cursor) or (None, None)
-    async with services.database() as connection:
+    async with services.reading() as connection:
         rows = await connection.fetch(_ENTRIES, project_id, *before, limit + 1)
     found = [Entry(**dict(row) | {"what": msgspec.json.decode(row["what"])}) for row in rows]
     return page(found, limit, lambda entry: (entry.at, entry.id))

@@ -95,7 +95,7 @@ async def conversations(
 ) -> answers.Page[answers.Conversation]:
     """A project's conversations, newest activity first: those that are archived, those that are not, or the bin."""
     await services.access.project_role(caller.user_id, project_id)
-    async with services.database() as connection:
+    async with services.reading() as connection:
         found = await history.conversation_summaries(
             connection,
             project_id,

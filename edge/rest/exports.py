@@ -45,7 +45,7 @@ async def export(
     """All of a conversation as it is now, every version of every message, as a file."""
     await services.access.present_conversation(caller.user_id, conversation_id)
     await services.caught_up(conversation_id)
-    async with services.database() as connection:
+    async with services.reading() as connection:
         view = await history.load_view(connection, conversation_id)
         lines = [] if view is None else await history.outline(connection, conversation_id, view.position)
     if view is None or view.deleted:
@@ -70,7 +70,7 @@ async def _said(services: Services, lines: list[Line]) -> AsyncIterator[list[Sai
     place = places(lines)
     for first in range(0, len(lines), _AT_ONCE):
         ids = [id for id, _, _ in lines[first : first + _AT_ONCE]]
-        async with services.database() as connection:
+        async with services.reading() as connection:
             found = await history.some_messages(connection, ids)
             known = await names(connection, found.values())
         yield [_one(found[id], known, place[id]) for id in ids if id in found]

@@ -71,7 +71,7 @@ async def members(
     """Who is in the project, in the order in which they came."""
     await services.access.project_role(caller.user_id, project_id)
     after = key_of(cursor) or (None, None)
-    async with services.database() as connection:
+    async with services.reading() as connection:
         rows = await connection.fetch(_MEMBERS, project_id, *after, limit + 1)
     return page([answers.Member(**row) for row in rows], limit, lambda m: (m.created_at, m.user_id))
 

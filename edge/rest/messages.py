@@ -69,7 +69,7 @@ async def messages(
     epoch = services.reached().epoch
     first, last = _position("after", after, epoch), _position("before", before, epoch)
     await services.caught_up(conversation_id)
-    async with services.database() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with services.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         rows = await history.messages(
             connection,
             conversation_id,

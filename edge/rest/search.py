@@ -73,7 +73,7 @@ async def find(
     """
     after = _after(cursor)
     try:
-        async with services.database() as connection:
+        async with services.reading() as connection:
             found, following = await search.find(
                 connection, caller.user_id, search.terms(q), project_id=project_id, after=after, limit=limit
             )

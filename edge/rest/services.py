@@ -18,6 +18,7 @@ from edge.errors import Refused
 from edge.mail import Mail
 from edge.oauth.flow import Provider
 from edge.passwords import Passwords
+from edge.replica import Replica
 from edge.rest.admission import Called
 from edge.rest.cookies import Cookies
 from edge.rest.limits import Limits
@@ -71,6 +72,7 @@ class Services:
     cookies: Cookies
     limits: Limits
     stopping: asyncio.Event
+    replica: Replica | None = None
     log: Log | None = None
 
     @asynccontextmanager
@@ -92,6 +94,26 @@ class Services:
             yield together.connection
         except AWAY as error:
             raise Refused(ErrorCode.UNAVAILABLE) from error
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["Connection"]:
+        """A connection that only reads: the replica's, where there is one that has all that the primary has by now.
+
+        Raises:
+            Refused: as `database`.
+        """
+        async with AsyncExitStack() as open:
+            replica = None if _TOGETHER.get() is not None else self.replica
+            connection = None if replica is None else await replica.connection(open)
+            if connection is None:
+                yield await open.enter_async_context(self.database())
+                return
+            cut = asyncio.get_running_loop().call_later(DATABASE_LIMIT_S, connection.terminate)
+            open.callback(cut.cancel)
+            try:
+                yield connection
+            except AWAY as error:
+                raise Refused(ErrorCode.UNAVAILABLE) from error
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:

@@ -204,7 +204,7 @@ async def shared(
     """What a link shows, to whoever has it; no account is needed. One that was revoked was never there."""
     await services.limits.shared_reads.take(address)
     first = _number(cursor)
-    async with services.database() as connection:
+    async with services.reading() as connection:
         row = await connection.fetchrow(_SHARED, _token_hash(token))
         if row is None:
             raise Refused(ErrorCode.NOT_FOUND)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -193,10 +193,10 @@ class Gateway:
 
     def _admit(self, ws: ServerConnection, request: Request) -> Response | None:
         """Answer what is no upgrade to be accepted. The origin is checked by the library, against our list."""
-        where = urlsplit(request.path)
-        if where.path != PATH:
+        path, _, query = request.path.partition("?")
+        if path != PATH:
             return ws.respond(HTTPStatus.NOT_FOUND, f"The WebSocket is at {PATH}.\n")
-        if _CREDENTIALS_IN_URL & parse_qs(where.query, keep_blank_values=True).keys():
+        if _CREDENTIALS_IN_URL & parse_qs(query, keep_blank_values=True).keys():
             return ws.respond(
                 HTTPStatus.BAD_REQUEST,
                 "A URL is written to logs: send the token in the first frame or in Sec-WebSocket-Protocol.\n",

@@ -427,6 +427,7 @@ async def test_other_sites_cannot_use_the_cookie(place: Place) -> None:
             "https://evil.example",
             "http://127.0.0.1:1",
             "null",
+            "http://[",
             place.api.url.replace("http", "https") + ".x",
         ):
             for path in ("/v1/auth/refresh", "/v1/auth/logout"):

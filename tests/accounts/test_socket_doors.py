@@ -145,6 +145,16 @@ async def test_headers_have_an_end(url: str, headers: str) -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("target", ["//[", "//[::1/v1/ws", "/v1/ws/../ws", "//v1/ws", "/v1/WS", "/%761/ws"])
+async def test_addresses_that_nobody_can_read(url: str, target: str) -> None:
+    """Whatever stands where the address should be, it is not ours, and no fault of ours either."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2].partition("/")[0]))
+    writer.write((UPGRADE.replace("/v1/ws", target) + "\r\n").encode())
+    async with asyncio.timeout(HANDSHAKE_S + 8):
+        assert b" 404 " in await reader.readline()
+    writer.close()
+
+
 async def test_nothing_is_told_of_us(url: str) -> None:
     """No compression, whose memory an attacker chooses, even where it is asked for; and no word on what software we
     run."""

@@ -13,7 +13,7 @@ from typing import Final
 import jwt
 
 from edge.errors import Refused
-from infra.settings import BadSetting
+from infra.settings import BadSetting, refuse_weak
 from schemas.frames import ErrorCode
 from schemas.ids import canonical, new_id
 
@@ -46,8 +46,8 @@ class TokenSettings:
     previous_secret: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name, secret in (("CHORUS_JWT_SECRET", self.secret), ("CHORUS_JWT_PREVIOUS_SECRET", self.previous_secret)):
-            if secret is not None and len(secret) < _SHORTEST_SECRET_BYTES:
+        for name, secret in self._secrets():
+            if len(secret) < _SHORTEST_SECRET_BYTES:
                 raise BadSetting(
                     f"{name} has {len(secret)} bytes, fewer than {_SHORTEST_SECRET_BYTES} (openssl rand -base64 48)"
                 )
@@ -58,13 +58,25 @@ class TokenSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "TokenSettings":
+        """Read `CHORUS_JWT_*`.
+
+        Raises:
+            BadSetting: a secret is missing or could be guessed, or two keys cannot be told apart.
+        """
         previous = env.get("CHORUS_JWT_PREVIOUS_SECRET")
-        return cls(
+        made = cls(
             kid=env.get("CHORUS_JWT_KID") or "1",
             secret=env.get("CHORUS_JWT_SECRET", "").encode(),
             previous_kid=env.get("CHORUS_JWT_PREVIOUS_KID") or None,
             previous_secret=previous.encode() if previous else None,
         )
+        for name, secret in made._secrets():
+            refuse_weak(env, name, secret, "openssl rand -base64 48")
+        return made
+
+    def _secrets(self) -> list[tuple[str, bytes]]:
+        named = (("CHORUS_JWT_SECRET", self.secret), ("CHORUS_JWT_PREVIOUS_SECRET", self.previous_secret))
+        return [(name, secret) for name, secret in named if secret is not None]
 
 
 @dataclass(frozen=True, slots=True)

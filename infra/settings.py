@@ -3,6 +3,8 @@
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Final
 
 
 class BadSetting(ValueError):
@@ -42,6 +44,45 @@ def seconds(env: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < value < float("inf"):
         raise BadSetting(f"{name} is {text!r}: give a number of seconds, more than 0")
     return value
+
+
+SAMPLES: Final = (
+    b"a demonstration secret, for one machine only, change it",
+    b"Chorus demo key, not a secret!!!",
+)
+"""What stands in `compose.yaml` in place of secrets, and everybody knows."""
+_LEAST_VARIETY: Final = 8
+"""Different bytes, and different steps from one byte to the next: of 16 random bytes in whatever writing all but one in
+ten million have as many; words that are repeated, and rows of keys, have fewer."""
+
+
+def refuse_weak(env: Mapping[str, str], name: str, secret: bytes, how: str) -> None:
+    """Accept a secret that somebody drew at random; in development (`CHORUS_DEVELOPMENT=1`) any.
+
+    Nothing can tell a phrase from a random text. What is told apart is what people put there to get on: a character
+    held down, a word again and again, a row of keys, our own samples.
+
+    Args:
+        how: a command that makes a good one.
+
+    Raises:
+        BadSetting: it could be guessed.
+    """
+    if switched_on(env, "CHORUS_DEVELOPMENT"):
+        return
+    if secret in SAMPLES:
+        why = "is the sample of compose.yaml, which everybody knows"
+    elif _is_plain(secret):
+        why = "could be guessed: it is one pattern again and again"
+    else:
+        return
+    raise BadSetting(f"{name} {why}; make one with `{how}`, or set CHORUS_DEVELOPMENT=1 where nobody else can connect")
+
+
+def _is_plain(secret: bytes) -> bool:
+    steps = {(after - before) % 256 for before, after in pairwise(secret)}
+    is_repeated = secret in (secret + secret)[1:-1]
+    return is_repeated or min(len(set(secret)), len(steps)) < _LEAST_VARIETY
 
 
 @dataclass(frozen=True)
@@ -102,6 +143,7 @@ class SealingSettings:
             raise BadSetting("CHORUS_MASTER_KEY is no base64") from error
         if len(key) != 32:
             raise BadSetting(f"CHORUS_MASTER_KEY has {len(key)} bytes, not 32 (openssl rand -base64 32)")
+        refuse_weak(env, "CHORUS_MASTER_KEY", key, "openssl rand -base64 32")
         return cls(key)
 
 

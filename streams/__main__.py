@@ -5,6 +5,8 @@ import os
 import sys
 from importlib import import_module
 
+from infra.settings import BadSetting
+
 ROLES = ("conversations", "replies", "history", "live", "outbox")
 
 
@@ -14,7 +16,10 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1 or arguments[0] not in ROLES:
         sys.exit(f"usage: python -m streams {'|'.join(ROLES)}")
     # Only this role's module: a process loads, and can reach, no more than it needs.
-    import_module(f"streams.workers.{arguments[0]}").main(os.environ)
+    try:
+        import_module(f"streams.workers.{arguments[0]}").main(os.environ)
+    except BadSetting as error:
+        sys.exit(f"chorus {arguments[0]}: {error}")
 
 
 main(sys.argv[1:])

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from infra.settings import AgentSettings, BadSetting
+from edge.mail import is_loopback
+from infra.settings import AgentSettings, BadSetting, switched_on
 
 ROUTES: Final = (
     "auth",
@@ -66,10 +67,16 @@ class RestSettings:
         if unknown := routes - set(ROUTES):
             raise BadSetting(f"CHORUS_ROUTES has {', '.join(sorted(unknown))}; there are {', '.join(ROUTES)}")
         port = _count(env, "CHORUS_HTTP_PORT", cls.port)
+        public_url = _public_url(env.get("CHORUS_PUBLIC_URL") or f"http://127.0.0.1:{port}")
+        if switched_on(env, "CHORUS_DEVELOPMENT") and not is_loopback(urlsplit(public_url).hostname or ""):
+            raise BadSetting(
+                f"CHORUS_DEVELOPMENT is 1, but the page is at {public_url}: weak secrets are for one machine only; "
+                "set it to 0"
+            )
         return cls(
             host=env.get("CHORUS_HTTP_HOST") or cls.host,
             port=port,
-            public_url=_public_url(env.get("CHORUS_PUBLIC_URL") or f"http://127.0.0.1:{port}"),
+            public_url=public_url,
             ws_url=env.get("CHORUS_WS_URL") or cls.ws_url,
             origins=frozenset(filter(None, (name.strip() for name in env.get("CHORUS_ORIGINS", "").split(",")))),
             routes=routes or cls.routes,

@@ -217,4 +217,4 @@ def test_weak_settings_are_refused(env: dict[str, str]) -> None:
 
 def test_secrets_stay_out_of_logs() -> None:
     """Settings can be printed."""
-    assert "ssss" not in repr(TokenSettings.from_env({"CHORUS_JWT_SECRET": "s" * 32}))
+    assert "ssss" not in repr(TokenSettings("1", b"s" * 32))

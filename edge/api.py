@@ -103,6 +103,7 @@ def application(services: Services) -> Door:
     app.state.services = services
     problems.install(app)
     conditional.install(app)
+    audit.install(app)
     for name, router in ROUTERS.items():
         if name in settings.routes:
             app.include_router(router)

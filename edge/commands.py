@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from edge import metrics
 from edge.access import Access, ConversationAccess
 from edge.decisions import Decisions
-from edge.errors import Refused, invalid
+from edge.errors import Forbidden, Refused, invalid
 from edge.pushes import cursor
 from edge.sent import Before, SentBefore
 from infra import history, postgres
@@ -252,7 +252,7 @@ class Commands:
             Refused: also `invalid`, and `idempotency_mismatch` where the id is another conversation's.
         """
         _check_title(title)
-        role = _writer(await self._access.project_role(user_id, project_id))
+        role = _writer(project_id, await self._access.project_role(user_id, project_id))
         agent = await self._access.agent(project_id, agent_id)
         conversation_id = conversation_id or ids.new_id()
         command = events.CreateConversation(
@@ -313,7 +313,7 @@ class Commands:
             conversation_id=conversation_id,
             project_id=conversation.project_id,
             user_id=user_id,
-            role=_writer(conversation.role),
+            role=_writer(conversation.project_id, conversation.role),
             ask=self._decisions.ask,
         )
         return await self._changed(user_id, ids.new_id(), command)
@@ -325,7 +325,7 @@ class Commands:
             conversation_id=conversation_id,
             project_id=conversation.project_id,
             user_id=user_id,
-            role=_writer(conversation.role),
+            role=_writer(conversation.project_id, conversation.role),
             ask=self._decisions.ask,
         )
         return await self._changed(user_id, ids.new_id(), command)
@@ -343,7 +343,7 @@ class Commands:
 
     async def _writable(self, user_id: str, conversation_id: str) -> ConversationAccess:
         conversation = await self._access.present_conversation(user_id, conversation_id)
-        _writer(conversation.role)
+        _writer(conversation.project_id, conversation.role)
         return conversation
 
     async def _answering(self, conversation: ConversationAccess, agent_id: str | UnsetType | None) -> AgentRef | None:
@@ -452,9 +452,9 @@ def _again(message_id: str, digest: str, before: Before) -> Sent:
     return Sent(message_id, before.run_id)
 
 
-def _writer(role: str) -> str:
+def _writer(project_id: str, role: str) -> str:
     if not may(role, Action.WRITE):
-        raise Refused(ErrorCode.FORBIDDEN)
+        raise Forbidden(project_id, Action.WRITE)
     return role
 
 

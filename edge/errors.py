@@ -35,6 +35,20 @@ class Refused(Exception):
         return ERRORS[self.code].retryable
 
 
+class Forbidden(Refused):
+    """`forbidden`: their role does not allow it. REST writes it to the audit log.
+
+    Attributes:
+        project_id: where it was not allowed, and whose admins may read that.
+        action: what, as `schemas.roles.Action` calls it.
+    """
+
+    def __init__(self, project_id: str, action: str) -> None:
+        self.project_id = project_id
+        self.action = action
+        super().__init__(ErrorCode.FORBIDDEN)
+
+
 def invalid(**fields: str) -> Refused:
     """A refusal that names the fields that are wrong and says what is wrong with each."""
     sentence = "; ".join(f"{name}: {what}" for name, what in fields.items())

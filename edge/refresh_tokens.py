@@ -213,4 +213,13 @@ async def _revoke(connection: "Connection", user_id: UUID, family: UUID | None) 
     await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
     ended = {row["family"] for row in await connection.fetch(_REVOKE, user_id, family)}
     await revocations.revoke(connection, user_id, ended)
+    if ended:
+        await audit.record(
+            connection,
+            audit.Event.AUTHN_TOKEN_REVOKED,
+            actor_id=None,
+            user_id=str(user_id),
+            sign_in_id=None if family is None else str(family),
+            sign_ins=len(ended),
+        )
     return bool(ended)

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from edge import audit, outbox
-from edge.errors import Refused
+from edge import outbox
+from edge.errors import Forbidden, Refused
 from edge.rest import answers
 from edge.rest.services import Services
 from schemas.frames import ErrorCode
@@ -51,6 +51,7 @@ class Held:
 
     Attributes:
         role: the caller's.
+        action: what the project is held for.
     """
 
     connection: "Connection"
@@ -58,11 +59,12 @@ class Held:
     user_id: str
     name: str
     role: str
+    action: Action
 
     def check(self, allowed: bool) -> None:
-        """Raises `Refused` (`forbidden`) where it is not."""
+        """Raises `Forbidden` where it is not."""
         if not allowed:
-            raise Refused(ErrorCode.FORBIDDEN)
+            raise Forbidden(self.project_id, self.action)
 
     async def role_of(self, user_id: str) -> str | None:
         """The present role of somebody; None where they are no member."""
@@ -76,8 +78,7 @@ async def changing(
 ) -> AsyncIterator[Held]:
     """Hold a project for a change that this action allows, in one transaction with what is told of it.
 
-    The caller's role is read under the lock, so nobody acts on a role that was just taken away. A refusal is written
-    to the audit log.
+    The caller's role is read under the lock, so nobody acts on a role that was just taken away.
 
     Args:
         tell: whether the project itself, as others know it, changes.
@@ -85,26 +86,13 @@ async def changing(
     Raises:
         Refused: `not_found` where the caller is no member, `forbidden` where the role does not allow it.
     """
-    try:
-        async with services.database() as connection, connection.transaction():
-            row = await connection.fetchrow(_HOLD, project_id, user_id)
-            if row is None:
-                raise Refused(ErrorCode.NOT_FOUND)
-            held = Held(connection, project_id, user_id, row["name"], row["role"])
-            held.check(may(held.role, action))
-            yield held
-            changed = await outbox.project_changed(connection, project_id) if tell else []
-    except Refused as refused:
-        if refused.code == ErrorCode.FORBIDDEN:
-            async with services.database() as connection:
-                await audit.record(
-                    connection,
-                    audit.Event.AUTHZ_FAIL,
-                    actor_id=user_id,
-                    project_id=project_id,
-                    result=audit.Result.FAILURE,
-                    action=action,
-                )
-        raise
+    async with services.database() as connection, connection.transaction():
+        row = await connection.fetchrow(_HOLD, project_id, user_id)
+        if row is None:
+            raise Refused(ErrorCode.NOT_FOUND)
+        held = Held(connection, project_id, user_id, row["name"], row["role"], action)
+        held.check(may(held.role, action))
+        yield held
+        changed = await outbox.project_changed(connection, project_id) if tell else []
     # Others hear of it from the log; here it is so at once.
     await services.changed(changed)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from fastapi import APIRouter
 
 from edge import audit, outbox
-from edge.errors import Refused, invalid
+from edge.errors import Forbidden, Refused, invalid
 from edge.problems import Conflict
 from edge.rest import answers
 from edge.rest.changing import Held, changing, enter, read_project
@@ -130,7 +130,7 @@ async def invitations(
 ) -> answers.Page[Invited]:
     """Those that are open, oldest first; for those who may invite."""
     if not may(await services.access.project_role(caller.user_id, project_id), Action.MANAGE_MEMBERS):
-        raise Refused(ErrorCode.FORBIDDEN)
+        raise Forbidden(project_id, Action.MANAGE_MEMBERS)
     after = key_of(cursor) or (None, None)
     async with services.database() as connection:
         rows = await connection.fetch(_OPEN, project_id, *after, limit + 1)

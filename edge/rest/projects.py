@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 
 from edge import audit, outbox
-from edge.errors import Refused, invalid
+from edge.errors import Forbidden, Refused, invalid
 from edge.rest import answers, invitations, members
 from edge.rest.changing import PROJECTS, changing, read_project
 from edge.rest.conditional import ChangingOf, ReadingOf
@@ -121,6 +121,7 @@ async def create_project(
 ) -> answers.Project:
     async with services.database() as connection, connection.transaction():
         project_id = await found_project(connection, caller.user_id, named.name)
+        await _note(connection, audit.Event.SENSITIVE_CREATE, caller, project_id)
         made = await read_project(connection, caller.user_id, project_id)
     await services.changed([project_id, caller.user_id])
     response.headers["Location"] = f"/v1/projects/{project_id}"
@@ -177,7 +178,7 @@ async def restore_project(services: ServicesOf, caller: Caller, project_id: IdIn
         if role is None:
             raise Refused(ErrorCode.NOT_FOUND)
         if not may(role, Action.DELETE_PROJECT):
-            raise Refused(ErrorCode.FORBIDDEN)
+            raise Forbidden(project_id, Action.DELETE_PROJECT)
         for statement in _RESTORE:
             await connection.execute(statement, project_id)
         changed = await outbox.project_changed(connection, project_id)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from edge import audit, refresh_tokens
+from edge import refresh_tokens
 from edge.errors import Refused
 from edge.rest import answers
 from edge.rest.fields import IdInPath
@@ -48,5 +48,4 @@ async def end_session(services: ServicesOf, caller: Caller, session_id: IdInPath
     async with services.database() as connection, connection.transaction():
         if not await refresh_tokens.revoke_one(connection, UUID(caller.user_id), UUID(session_id)):
             raise Refused(ErrorCode.NOT_FOUND)
-        await audit.record(connection, audit.Event.AUTHN_TOKEN_REVOKED, actor_id=caller.user_id, sign_in_id=session_id)
     await services.revocations.spread()

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from edge import audit
 from edge.branches import newest_path
-from edge.errors import Refused, invalid
+from edge.errors import Forbidden, Refused, invalid
 from edge.rest.answers import Answer
 from edge.rest.fields import IdInPath, Limit
 from edge.rest.openapi import refusals
@@ -96,7 +96,7 @@ async def _may_share(services: Services, caller: Caller, conversation_id: str) -
     """The project's id."""
     found = await services.access.present_conversation(caller.user_id, conversation_id)
     if not may(found.role, Action.SHARE):
-        raise Refused(ErrorCode.FORBIDDEN)
+        raise Forbidden(found.project_id, Action.SHARE)
     return found.project_id
 
 

@@ -1,12 +1,15 @@
 """The audit log: what is in an entry, who may read it, and that nobody changes it."""
 
+import re
+from typing import Any
+
 import asyncpg
 import pytest
 
 from edge import audit
 from edge.audit import Event, Result
 from schemas.ids import new_id
-from tests.stack.rest_api import Api
+from tests.stack.rest_api import PASSWORD, Api, Someone
 
 
 async def test_an_entry_says_who_what_and_from_where(database: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -120,3 +123,75 @@ async def test_who_runs_a_project_reads_its_log(api: Api, database: "asyncpg.Con
     assert (await member.call("GET", path)).status == 403
     assert (await stranger.call("GET", path)).status == 404
     assert (await api.call("GET", path)).status == 401
+
+
+async def test_what_people_do_is_recorded(api: Api, database: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Every act that a tired admin or a person would ask about leaves its entries, and what is refused leaves one, each
+    with who, from where and in which request, and without anybody's address, text or secret."""
+    ada, bob = await api.sign_up(), await api.sign_up()
+    made = (await ada.call("POST", "/v1/projects", {"name": "Books"})).json["id"]
+    project = f"/v1/projects/{made}"
+    config = {"kind": "openai", "url": "https://example.org/v1", "model": "m", "secret": "sk-hush"}
+
+    async def did(who: Someone, status: int, method: str, path: str, body: object = None, **query: object) -> Any:
+        before = await database.fetchval("SELECT clock_timestamp()")
+        answer = await who.call(method, path, body, **query)
+        assert answer.status == status, answer
+        rows = await database.fetch(
+            "SELECT * FROM audit_log WHERE at > $1 AND (actor_id = ANY($2) OR user_id = ANY($2)) ORDER BY at, id",
+            before,
+            [ada.id, bob.id],
+        )
+        for row in rows:
+            assert (row["address"] is None) == (path == "/v1/users/me"), row  # who goes takes it along
+            assert row["request_id"] == answer.headers["X-Request-Id"]
+            assert not re.search(r"@example|Books|hush|battery", str(row["what"])), row
+            if row["project_id"] is not None:
+                assert str(row["project_id"]) == made
+        seen.append((f"{method} {path.replace(made, '…')} {status}", [row["event"] for row in rows]))
+        return answer.json if answer.text else None
+
+    seen: list[tuple[str, list[str]]] = []
+    await did(ada, 201, "POST", f"{project}/members", {"email": bob.email, "role": "viewer"})
+    await did(bob, 403, "PATCH", project, {"name": "Mine"})
+    await did(bob, 403, "GET", f"{project}/audit")
+    await did(bob, 403, "GET", f"{project}/invitations")
+    await did(bob, 403, "POST", f"{project}/agents", {"name": "Mine", "config": config})
+    await did(ada, 200, "PATCH", f"{project}/members/{bob.id}", {"role": "admin"})
+    invited = await did(ada, 201, "POST", f"{project}/members", {"email": "new@example.org", "role": "member"})
+    await did(ada, 204, "DELETE", f"{project}/invitations/{invited['invitation_id']}")
+    agent = (await did(ada, 201, "POST", f"{project}/agents", {"name": "A", "config": config}))["id"]
+    await did(ada, 200, "PATCH", f"/v1/agents/{agent}", {"name": "B"})
+    await did(ada, 204, "DELETE", f"/v1/agents/{agent}")
+    await did(ada, 200, "POST", f"{project}/transfer", {"user_id": bob.id})
+    await did(bob, 204, "DELETE", f"{project}/members/{ada.id}")
+    await did(bob, 204, "DELETE", project, confirm="Books")
+    await did(bob, 200, "POST", f"{project}/restore")
+    wrong = {"current_password": "wrong", "new_password": "another battery staple"}
+    await did(ada, 422, "POST", "/v1/users/me/password", wrong)
+    await did(ada, 401, "POST", "/v1/auth/login", {"email": ada.email, "password": "wrong"})
+    await did(ada, 200, "POST", "/v1/auth/login", {"email": ada.email, "password": PASSWORD})
+    await did(ada, 204, "POST", "/v1/auth/logout", {"everywhere": True})
+    await did(bob, 200, "DELETE", "/v1/users/me", {"confirm": bob.email})
+    assert [events for _, events in seen] == [
+        ["privilege_permissions_changed"],
+        ["authz_fail"],
+        ["authz_fail"],
+        ["authz_fail"],
+        ["authz_fail"],
+        ["privilege_permissions_changed"],
+        ["sensitive_create"],
+        ["sensitive_delete"],
+        ["sensitive_create"],
+        ["sensitive_update"],
+        ["sensitive_delete"],
+        ["privilege_permissions_changed", "privilege_permissions_changed"],
+        ["privilege_permissions_changed"],
+        ["sensitive_delete"],
+        ["sensitive_update"],
+        ["authn_password_change_fail"],
+        ["authn_login_fail"],
+        ["authn_login_success"],
+        ["authn_token_revoked"],
+        ["user_deleted", "authn_token_revoked"],
+    ], seen

@@ -10,7 +10,7 @@ import asyncio
 import smtplib
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr, localtime, parseaddr
 from typing import Final
@@ -92,6 +92,7 @@ class _Letter:
     to: str
     subject: str
     text: str
+    tries: int = 0
 
     def written(self, sender: str) -> EmailMessage:
         message = EmailMessage()
@@ -111,7 +112,9 @@ class Mail:
     def __init__(self, settings: MailSettings, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._settings = settings
         self._first_pause_s = first_pause_s
-        self._waiting: asyncio.Queue[_Letter] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[_Letter] = asyncio.Queue()
+        self._paused: dict[_Letter, asyncio.TimerHandle] = {}
+        """Those to be tried again. Nobody stands beside them: a mailbox that says "later" holds up no other's mail."""
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Take a mail to one address. Returns at once and never raises for what becomes of it.
@@ -139,9 +142,9 @@ class Mail:
             await self._drain()
 
     def _take(self, letter: _Letter) -> None:
-        try:
+        if self._waiting.qsize() + len(self._paused) < MOST_WAITING:
             self._waiting.put_nowait(letter)
-        except asyncio.QueueFull:
+        else:
             _given_up(letter, "too many are waiting")
 
     async def _work(self) -> None:
@@ -149,24 +152,22 @@ class Mail:
             await self._deliver(await self._waiting.get())
 
     async def _deliver(self, letter: _Letter) -> None:
-        pause = self._first_pause_s
-        for left in reversed(range(TRIES)):
-            try:
-                await self._try(letter)
-            except (OSError, smtplib.SMTPException) as error:
-                if not left or not _may_pass(error):
-                    _given_up(letter, _said(error))
-                    return
-                log.warning("mail is tried again", to=_masked(letter.to), error=_said(error), in_s=pause)
-                try:
-                    await asyncio.sleep(pause)
-                except asyncio.CancelledError:
-                    self._take(letter)
-                    raise
-                pause *= 2
-            else:
-                _mails.labels("sent").inc()
+        try:
+            await self._try(letter)
+        except (OSError, smtplib.SMTPException) as error:
+            again = replace(letter, tries=letter.tries + 1)
+            if again.tries == TRIES or not _may_pass(error):
+                _given_up(letter, _said(error))
                 return
+            pause = self._first_pause_s * 2**letter.tries
+            log.warning("mail is tried again", to=_masked(letter.to), error=_said(error), in_s=pause)
+            self._paused[again] = asyncio.get_running_loop().call_later(pause, self._resume, again)
+        else:
+            _mails.labels("sent").inc()
+
+    def _resume(self, letter: _Letter) -> None:
+        self._paused.pop(letter).cancel()
+        self._take(letter)
 
     async def _try(self, letter: _Letter) -> None:
         """One try, which may end though the process stops: cut in the middle it would be sent twice."""
@@ -180,6 +181,8 @@ class Mail:
             raise
 
     async def _drain(self) -> None:
+        for letter in list(self._paused):
+            self._resume(letter)
         deadline = asyncio.get_running_loop().time() + _DRAIN_S
         while not self._waiting.empty():
             letter = self._waiting.get_nowait()

@@ -57,6 +57,23 @@ async def test_mail_is_tried_again() -> None:
             await post.to("ada@example.org")
 
 
+async def test_a_mailbox_that_says_later_holds_up_no_other() -> None:
+    """However many mails wait for their next try, the one for somebody else goes out at once."""
+    async with post_office() as (post, port):
+        mail = Mail(settings(port), first_pause_s=30.0)
+        work = asyncio.create_task(mail.run())
+        post.refusals += ["450 later"] * 8
+        for n in range(8):
+            await mail.send(f"{n}@example.org", "s", LINK)
+        await soon("all of them wait", lambda: post.tries == 8)
+        await mail.send("ada@example.org", "s", LINK)
+        async with asyncio.timeout(10):
+            await post.to("ada@example.org")
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+    assert len(post.mails) == 9, "those that wait get a last try when the process stops"
+
+
 @pytest.mark.parametrize(("refusal", "tries"), [("550 no such user", 1), ("450 never", TRIES)])
 async def test_what_is_given_up_is_told_without_its_link(refusal: str, tries: int) -> None:
     """A refusal for good is not tried again; the log says what is lost, and neither the link nor the address."""

@@ -48,7 +48,6 @@ def test_a_token_is_for_one_purpose_and_one_secret() -> None:
         assert proofs.read(junk, Purpose.RESET, secret) is None
 
 
-@pytest.mark.slow
 async def test_an_address_is_proven_once(place: Place) -> None:
     """The link that came by mail proves the account's address, once, and only to the account itself."""
     email = new_address()

@@ -1,20 +1,27 @@
 """The outbox: what was committed is told, whatever dies in between; what was rolled back never is."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import pytest
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 
 from edge import outbox
 from infra.kafka import end_offsets, partition_of, read_partition
+from infra.postgres import AWAY
 from infra.settings import KafkaSettings
 from schemas.ids import new_id
 from schemas.topics import ACCOUNT_EVENTS, ACCOUNT_PARTITIONS
 from tests.conftest import StartProcess
 from tests.running import DEADLINE_S, Stack
+
+KAFKA_AWAY = (KafkaError, KafkaException)
 
 
 async def until(what: str, is_so: Callable[[], Awaitable[object]]) -> None:
@@ -34,6 +41,12 @@ class Project:
         self._database = database
         self._partition = partition_of(id, ACCOUNT_PARTITIONS)
         self._begin = begin
+
+    async def reconnect(self, stack: Stack) -> None:
+        self._database = await asyncpg.connect(stack.database_url)
+
+    async def leave(self) -> None:
+        await self._database.close()
 
     async def change(self) -> None:
         async with self._database.transaction():
@@ -169,3 +182,61 @@ async def test_a_lost_connection_is_made_anew(project: Project, database: Any, s
 
     await project.is_told(1, 2)
     assert relay.process.poll() is None
+
+
+async def all_told(project: Project, *revisions: int) -> None:
+    """Wait until each was told: what comes again is the same event, and a newer one never came before an older one."""
+
+    async def look() -> bool:
+        try:
+            told = await project.told()
+        except KAFKA_AWAY:
+            return False
+        first = list(dict.fromkeys(told))
+        assert [revision for _, revision in first] == list(revisions)[: len(first)]
+        return len(first) == len(revisions) and not await project.waiting()
+
+    await until(f"the outbox tells {revisions}", look)
+
+
+@pytest.mark.slow
+async def test_kafka_dies_and_comes_back(stack: Stack, project: Project, start_process: StartProcess) -> None:
+    """What is committed while Kafka is away is told when it is back, in its order, by the relay that was there."""
+    relay = await start_process("streams", "outbox")
+    await project.change()
+    await project.is_told(1)
+    parts = json.loads((stack.data / "stack.json").read_text())["parts"]
+    os.kill(next(part["pid"] for part in parts if part["role"] == "kafka"), signal.SIGKILL)
+    for _ in range(5):
+        await project.change()
+    assert await project.waiting() == 5
+
+    await all_told(project, 1, 2, 3, 4, 5, 6)
+    assert relay.process.poll() is None
+
+
+async def test_postgresql_crashes_and_comes_back(stack: Stack, project: Project, start_process: StartProcess) -> None:
+    """What was committed before PostgreSQL crashed is told afterwards, and so is what follows."""
+    relay = await start_process("streams", "outbox")
+    await project.change()
+    await project.is_told(1)
+    os.kill(relay.process.pid, signal.SIGSTOP)
+    for _ in range(3):
+        await project.change()
+    postmaster = (stack.data / "postgres" / "postmaster.pid").read_text().splitlines()[0]
+    os.kill(int(postmaster), signal.SIGQUIT)
+    os.kill(relay.process.pid, signal.SIGCONT)
+
+    async def is_back() -> bool:
+        try:
+            await project.reconnect(stack)
+        except AWAY:
+            return False
+        return True
+
+    await until("PostgreSQL is back", is_back)
+    await project.change()
+
+    await all_told(project, 1, 2, 3, 4, 5)
+    assert relay.process.poll() is None
+    await project.leave()

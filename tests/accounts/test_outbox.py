@@ -159,8 +159,7 @@ async def test_what_comes_twice_has_the_same_id(
 async def test_two_relays_do_not_tell_everything_twice(project: Project, start_process: StartProcess) -> None:
     """One works, the other waits, and takes over when the first is killed."""
     first = await start_process("streams", "outbox")
-    second = start_process("streams", "outbox")
-    waiting = asyncio.create_task(second)
+    waiting = asyncio.ensure_future(start_process("streams", "outbox"))
     await project.change()
     await project.is_told(1)
     assert not waiting.done()

@@ -94,8 +94,8 @@ def ask(database: PostgresSettings, *statements: str) -> list[list[tuple[Any, ..
 
 @pytest.mark.slow
 def test_back_and_again_with_data(database: PostgresSettings) -> None:
-    """From the newest version back to the one before accounts and up again, with a row in each table that goes: the schema
-    is the same, what the older version knows is kept, and whoever was in a deleted project is in it again."""
+    """From the newest version back to the one before accounts and up again, with a row in each table that goes: the
+    schema is the same, what the older version knows is kept, and whoever was in a deleted project is in it again."""
     newest = {table for (table,) in ask(database, TABLES)[0]}
     ask(database, *FILLED.split(";\n"))
     (schema, *kept) = ask(database, SCHEMA, *KEPT)

@@ -16,6 +16,7 @@ import pytest
 
 from edge.rest.door import MAX_BODY_BYTES
 from infra.stack.ports import free_port
+from schemas.frames import ERRORS, ErrorCode
 from tests.running import Running, Stack, soon
 from tests.stack.rest_api import PASSWORD, Api, opened, start_api
 
@@ -173,6 +174,7 @@ async def test_our_own_failure_says_nothing(api: Api, database: "asyncpg.Connect
 
     assert (answer.status, answer.code) == (500, "internal")
     assert set(answer.json) == {"type", "title", "status", "detail", "code"}
+    assert answer.json["detail"] == ERRORS[ErrorCode.INTERNAL].message
     assert answer.headers["X-Request-Id"] == "broken-config"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 

@@ -16,6 +16,7 @@ from tests.accounts.providers.facebook import signed_request
 from tests.accounts.providers.google import CLIENT_ID, CLIENT_SECRET
 from tests.accounts.signing_in import PROVIDERS, Place, error_of, new_address, somebody
 from tests.running import DEADLINE_S
+from tests.stack.rest_api import PASSWORD
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS)
 
@@ -484,7 +485,7 @@ async def test_facebook_has_somebody_forgotten(place: Place) -> None:
 
 
 async def test_who_has_another_way_in_is_unlinked(place: Place) -> None:
-    """An account with a password stays, without what came of Facebook."""
+    """An account with a password stays, without what came of Facebook; its sign-ins have ended."""
     place.facebook.account = account = somebody(new_address())
     ada = await place.api.sign_up()
     async with place.browser() as browser:
@@ -493,7 +494,10 @@ async def test_who_has_another_way_in_is_unlinked(place: Place) -> None:
         await browser.arrive(await browser.agree(way.json["url"]))
     assert len((await ada.call("GET", "/v1/users/me/identities")).json["data"]) == 1
     assert await outcome(place, await forget(place, signed_request(account.subject))) == "unlinked"
-    assert (await ada.call("GET", "/v1/users/me/identities")).json["data"] == []
+    assert (await ada.call("GET", "/v1/users/me/identities")).status == 401
+    again = await place.api.call("POST", "/v1/auth/login", {"email": ada.email, "password": PASSWORD})
+    listed = await place.api.call("GET", "/v1/users/me/identities", token=again.json["access_token"])
+    assert listed.json["data"] == []
 
 
 def _altered(signed: str) -> str:

@@ -243,6 +243,7 @@ async def test_sign_ins_are_in_the_audit_log(place: Place, database: Any) -> Non
         ("authn_login_fail", "failure"),
         ("authn_login_success", "success"),
         ("authn_password_change_fail", "failure"),
+        ("authn_token_revoked", "success"),
         ("authn_password_change", "success"),
     ]
     assert not any(email in row["all"] for row in rows)

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from schemas import events
+from schemas import account_events, events
 from schemas.conversation import ConversationView, apply
 
 
@@ -52,6 +52,12 @@ def said(event: Any) -> str:
             return f"run {short_id(event.run_id)} with {len(event.context)} messages of context"
         case events.CancelRequested():
             return f"run {short_id(event.run_id)}"
+        case account_events.ProjectChanged():
+            members = ", ".join(f"{short_id(member.user_id)} {member.role}" for member in event.members)
+            return f"{event.revision}: {'deleted' if event.deleted_at else members or 'nobody'}"
+        case account_events.AgentChanged():
+            of = f"{event.kind}, version {event.version}, of project {short_id(event.project_id)}"
+            return f"{event.revision}: {'deleted' if event.deleted else of}"
         case _:
             return ""
 

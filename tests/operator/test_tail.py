@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas import events
+from schemas.account_events import AgentChanged, Member, ProjectChanged
 from schemas.conversation import apply
 from schemas.sealing import DataKey
 from schemas.topics import CONVERSATION_EVENTS
@@ -141,3 +142,19 @@ def test_facts_of_a_later_version_are_shown_by_name() -> None:
     unknown = events.UnknownFact(fact="message.pinned", raw=b'{"fact":"message.pinned"}')
     record = replace(Talk(random.Random(1), DataKey.of("a" * 36, bytes(32))).created(None), facts=[unknown])
     assert "message.pinned of a later version" in lines.said(record)
+
+
+def test_accounts_say_who_is_in_them() -> None:
+    """A project's line names its members and their roles, or that it was deleted; an agent's what it is."""
+    from infra.operator import lines
+
+    project = ProjectChanged(
+        project_id="p" * 36,
+        revision=3,
+        members=[Member(user_id="u" * 36, role="owner"), Member(user_id="v" * 36, role="viewer")],
+    )
+    assert lines.said(project) == "3: uuuuuuuu owner, vvvvvvvv viewer"
+    assert lines.said(replace(project, members=[], deleted_at=datetime.now(UTC))) == "3: deleted"
+    agent = AgentChanged(agent_id="a" * 36, project_id="p" * 36, revision=2, version=2, kind="openai")
+    assert lines.said(agent) == "2: openai, version 2, of project pppppppp"
+    assert lines.said(replace(agent, deleted=True)) == "2: deleted"

@@ -208,6 +208,7 @@ async def test_kafka_dies_and_comes_back(stack: Stack, project: Project, start_p
     os.kill(next(part["pid"] for part in parts if part["role"] == "kafka"), signal.SIGKILL)
     for _ in range(5):
         await project.change()
+    await asyncio.sleep(1)  # a relay that does not wait for Kafka's word would forget them now
     assert await project.waiting() == 5
 
     await all_told(project, 1, 2, 3, 4, 5, 6)

@@ -38,7 +38,8 @@ class State:
         ended: how each run that is over ended, by its id.
         cancelled_early: runs that were cancelled before their question came.
         causes: the last commands that updated, deleted or restored the conversation, oldest first.
-        updated_position: that of the last record that updated, deleted or restored the conversation.
+        updated_position: that of the last record that updated, deleted or restored the conversation, or a later one
+            where the state was read from tables, which do not say: hence no part of what makes two states equal.
         titled: whether it has a title, given by a person or made of its first exchange.
         texts: sealed texts by message id, of recent messages at least; None where the owner's key is gone. They can
             be fetched again, so they are no part of what makes two states equal.
@@ -51,7 +52,7 @@ class State:
     ended: dict[str, str] = field(default_factory=dict)
     cancelled_early: set[str] = field(default_factory=set)
     causes: list[str] = field(default_factory=list)
-    updated_position: int = 0
+    updated_position: int = field(default=0, compare=False)
     titled: bool = False
     texts: dict[str, str | None] = field(default_factory=dict, compare=False)
 

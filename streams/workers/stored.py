@@ -51,7 +51,7 @@ async def load_state(
         view = await history.load_view(connection, conversation_id)
         if view is None:
             return Stored(state=None, next_offset=next_offset)
-        state = State(replace(view, title=None), titled=view.title is not None)
+        state = State(replace(view, title=None), titled=view.title is not None, updated_position=view.position)
         for row in await connection.fetch(
             """
             SELECT id::text, role, owner_id::text, parent_message_id::text, digest FROM messages

@@ -119,6 +119,8 @@ async def test_a_cold_conversation_is_the_warm_one(
                 someone.holds(here)
                 state, expected = await loaded(states, here), someone.state(here)
                 assert expected == state
+                # Else a change that nobody has seen could be undone by one that names what it has seen.
+                assert expected.updated_position <= state.updated_position <= len(someone.story(here))
                 assert shown(someone, expected) == shown(someone, state)
                 if (run := running(state.view)) is not None:
                     state.texts.clear()

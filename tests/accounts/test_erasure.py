@@ -93,7 +93,8 @@ async def test_nothing_names_a_person_who_is_deleted(
     assert await database.fetchval("SELECT title FROM conversations WHERE id = $1", theirs) is None
     assert await naming(database, "Zebedee-Quux", me.email, "192.0.2.55") == set()
     assert await naming(database, me.id) == {
-        "audit_log.actor_id", "data_keys.user_id", "erasures.user_id", "messages.author_id", "messages.owner_id",
+        "audit_log.actor_id", "audit_log.user_id", "data_keys.user_id", "erasures.user_id", "messages.author_id",
+        "messages.owner_id", "revocations.user_id",
     }  # fmt: skip
     gone = [p for p in projects if p != shared]
     assert len(gone) == 1

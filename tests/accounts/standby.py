@@ -20,7 +20,7 @@ _LET_IN = "\nhost all postgres 127.0.0.1/32 trust\nhost replication chorus 127.0
 
 
 class Standby:
-    """Follows the primary from `start` on. Its superuser may log in, as the primary's may from then on."""
+    """Follows the primary. Its superuser may log in, as the primary's may until it is closed."""
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self._primary = urlsplit(stack.database_url)
@@ -28,26 +28,31 @@ class Standby:
         port = free_port()
         self._part = Postgres(folder / "postgres", port)
         self.url = stack.database_url.replace(f":{self._primary.port}/", f":{port}/")
+        self._superuser_of_primary = f"postgresql://postgres@127.0.0.1:{self._primary.port}/postgres"
         self._superuser = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        asyncio.run(self._open_primary(stack.data / "postgres"))
+        self._of_primary = stack.data / "postgres"
+        self._closed = (self._of_primary / "pg_hba.conf").read_text()
+        self._admit(self._closed + _LET_IN, True)
+        asyncio.run(self._may_follow())
         self._copy(folder)
         self.start()
         self.ready()
 
-    async def _open_primary(self, data: Path) -> None:
-        access = data / "pg_hba.conf"
-        if _LET_IN not in access.read_text():
-            access.write_text(access.read_text() + _LET_IN)
-        os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGHUP)
-        url = f"postgresql://postgres@127.0.0.1:{self._primary.port}/postgres"
+    def _admit(self, who: str, superuser: bool) -> None:
+        """Have the primary let these in, and the superuser or not."""
+        (self._of_primary / "pg_hba.conf").write_text(who)
+        os.kill(int((self._of_primary / "postmaster.pid").read_text().split()[0]), signal.SIGHUP)
+        eventually("it is so", lambda: asyncio.run(self._can(self._superuser_of_primary)) == superuser)
 
-        def lets_in() -> bool:
-            return asyncio.run(self._can(url))
-
-        await asyncio.to_thread(eventually, "the primary has read who may come in", lets_in)
-        connection = await asyncpg.connect(url)
+    async def _may_follow(self) -> None:
+        connection = await asyncpg.connect(self._superuser_of_primary)
         await connection.execute("ALTER ROLE chorus REPLICATION")
         await connection.close()
+
+    def close(self) -> None:
+        """Leave the primary as it was found."""
+        self.kill()
+        self._admit(self._closed, False)
 
     async def _can(self, url: str) -> bool:
         try:

@@ -34,7 +34,7 @@ def standby(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("standby")
     made = Standby(stack, folder)
     yield made
-    made.kill()
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,7 @@ async def adas(api: Api, written: Written) -> Theirs:
             "user_id": ada.id,
             "invitation_id": invited["invitation_id"],
             "share_id": (await ada.call("POST", f"/v1/conversations/{conversation_id}/shares")).json["id"],
+            "session_id": (await ada.call("GET", "/v1/users/me/sessions")).json["data"][0]["id"],
         },
     )
 
@@ -199,6 +200,7 @@ async def test_viewers_only_read(api: Api, adas: Theirs, database: "asyncpg.Conn
         "/v1/projects/{project_id}/audit": 403,
         "/v1/projects/{project_id}/invitations": 403,
         "/v1/projects/{project_id}/restore": 404,  # it is not deleted
+        "/v1/users/me/sessions/{session_id}": 404,  # it is somebody else's
     }
     bob = await api.sign_up()
     await database.execute("INSERT INTO project_members VALUES ($1, $2, 'viewer')", adas.ids["project_id"], bob.id)

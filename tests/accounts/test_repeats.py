@@ -128,6 +128,7 @@ async def test_what_is_kept_cannot_be_read(stack: Stack, ada: Someone, database:
     assert invited["email"] in kept["body"]
 
 
+@pytest.mark.slow
 async def test_killed_before_the_end(stack: Stack, ada: Someone, database: "Database") -> None:
     """A process that dies before it has kept the answer leaves nothing done; another does it, once the claim is old."""
     running, url = start_api(stack)
@@ -218,6 +219,7 @@ async def test_what_failed_is_not_kept(stack: Stack, ada: Someone, database: "Da
     assert await projects_called(database, name) == 1
 
 
+@pytest.mark.slow
 async def test_what_could_not_be_tried_is_not_kept(stack: Stack, ada: Someone, database: "Database") -> None:
     """While Kafka is away nothing is remembered of who asked: the same key is a new try."""
     path = f"/v1/projects/{await ada.project_id()}/conversations"

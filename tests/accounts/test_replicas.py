@@ -149,6 +149,7 @@ async def test_who_is_removed_reads_nothing(api: Api, both: list[Api], standby: 
         await standby.stand_still(False)
 
 
+@pytest.mark.slow
 async def test_what_is_no_replica_is_not_read(api: Api, stack: Stack) -> None:
     """An address that leads to a primary, as after a failover that nobody followed, is left alone."""
     read = Read(*start_api(stack, CHORUS_DATABASE_READ_URL=stack.database_url))

@@ -246,6 +246,7 @@ def _sign_in_id(someone: Someone) -> str:
     return str(claims["sid"])
 
 
+@pytest.mark.slow
 async def test_rows_go_when_no_token_is_left(api: Api, stack: Stack, database: Database, cache: Redis) -> None:
     """A row is kept as long as a token could live, and five minutes for clocks; then it is removed in both places."""
     ada = await api.sign_up()

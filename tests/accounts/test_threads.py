@@ -105,6 +105,7 @@ async def test_a_thread_of_ones_own(ada: Someone, heart: None) -> None:
     assert "version 2 of 3" in markdown.text
 
 
+@pytest.mark.slow
 async def test_the_bin_and_the_end(ada: Someone, start_process: StartProcess, database: Any) -> None:
     """What is deleted waits in the bin, comes back as it was, and is gone for good when its time is up: whoever asks
     for that may be killed, and nobody brings it back."""

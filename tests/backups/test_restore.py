@@ -142,6 +142,7 @@ async def test_a_replay_reads_what_kafka_no_longer_has(operator: Operator, start
     assert before == await rows(operator)
 
 
+@pytest.mark.slow
 async def test_who_was_deleted_after_the_backup_stays_deleted(operator: Operator) -> None:
     """A destroyed key is noted beside the archive, and no older backup brings it, or what it opened, back."""
     await operator.begin_anew()

@@ -109,6 +109,7 @@ async def test_a_second_person_is_invited(new_window: NewWindow, elsewhere: Page
     await expect(elsewhere.get_by_test_id("composer")).to_have_count(0)
 
 
+@pytest.mark.slow
 async def test_who_is_here_and_who_is_writing(new_window: NewWindow, elsewhere: Page) -> None:
     """Two people in one conversation see each other, see who writes, and see it end with the message."""
     page = await new_window()
@@ -126,6 +127,7 @@ async def test_who_is_here_and_who_is_writing(new_window: NewWindow, elsewhere: 
     await expect(page.get_by_test_id("typing")).to_be_empty()
 
 
+@pytest.mark.slow
 async def test_a_stranger_opens_a_link(new_window: NewWindow, new_device: NewDevice) -> None:
     """Whoever has a shared link reads the conversation without an account, until the link is taken back."""
     page = await new_window()
@@ -146,6 +148,7 @@ async def test_a_stranger_opens_a_link(new_window: NewWindow, new_device: NewDev
     await expect(stranger.get_by_test_id("shared-gone")).to_be_visible()
 
 
+@pytest.mark.slow
 async def test_back_from_the_bin(new_window: NewWindow) -> None:
     """What was deleted waits in the bin, and comes back with all that was said."""
     page = await new_window()

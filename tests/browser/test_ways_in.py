@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.accounts.conftest import api_process, place, sign_in_process
@@ -22,6 +23,7 @@ async def is_in(page: Page) -> None:
     await expect(page.get_by_test_id("account-name")).to_be_attached()
 
 
+@pytest.mark.slow
 async def test_by_a_provider(place: Place, new_device: NewDevice) -> None:
     """One click at a provider is enough, a reload stays in, and another provider is connected in settings."""
     place.account("google", somebody(new_address(), name="Ada Lovelace"))
@@ -65,6 +67,7 @@ async def test_an_address_is_confirmed(place: Place, new_device: NewDevice) -> N
     await expect(page.get_by_test_id("failure")).to_contain_text("has been used")
 
 
+@pytest.mark.slow
 async def test_a_forgotten_password(place: Place, new_device: NewDevice) -> None:
     """A mailed link sets a new password, with which one is in; its token does not stay in the address."""
     email = new_address()
@@ -86,6 +89,7 @@ async def test_a_forgotten_password(place: Place, new_device: NewDevice) -> None
     await is_in(page)
 
 
+@pytest.mark.slow
 async def test_an_invitation(place: Place, new_device: NewDevice) -> None:
     """Who is invited by mail makes an account, and is in the project."""
     email = new_address()

@@ -61,6 +61,7 @@ def project(
     return Project(operator, pool, key, start_process)
 
 
+@pytest.mark.slow
 async def test_it_finds_what_was_changed_and_nothing_else(project: Project, operator: Operator) -> None:
     """Whatever was said in a project agrees, also where the tables are behind the log; each change of a row is named
     for what it is; what people wrote is shown nowhere."""

@@ -96,6 +96,7 @@ async def join(page: Page, elsewhere: Page, role: str) -> None:
     await elsewhere.get_by_test_id("conversation-item").click()
 
 
+@pytest.mark.slow
 async def test_a_second_person_is_invited(new_window: NewWindow, elsewhere: Page) -> None:
     """Whom somebody adds to a project sees its threads and who says what; who only reads is offered no box."""
     page = await new_window()

@@ -95,6 +95,7 @@ async def test_corrupted_windows_are_mended_and_nobody_sees_a_hole(
         assert len(window.records) == window.top
 
 
+@pytest.mark.slow
 async def test_it_goes_on_where_it_was_killed(world: World, start_process: StartProcess, replay: Replay) -> None:
     """What another process had rebuilt is taken up, and a look without --swap changes nothing."""
     talks = await world.begin(2)

@@ -109,6 +109,7 @@ async def test_messages_of_one_connection_keep_their_order(
     assert [c.client_message_id for c in await commands(stage, play.conversation_id, start)] == sent
 
 
+@pytest.mark.slow
 async def test_kafka_stands_still(gateway: tuple[Running, str], stage: Stage, ada: Someone, play: Play) -> None:
     """No acknowledgement that was not earned: `unavailable`, retryable, within 5 s; watching goes on meanwhile, and
     the same message sent again when Kafka is back is stored once."""

@@ -146,6 +146,7 @@ async def test_nothing_is_lost_or_doubled_when_both_are_killed(world: World, sta
     await world.agree()
 
 
+@pytest.mark.slow
 async def test_an_empty_database_is_filled_again(world: World, start_process: StartProcess) -> None:
     """History that lost its tables, though its group has read everything, reads the whole log again by itself."""
     running, _ = await asyncio.gather(*(start_process("streams", role) for role in ("history", "live")))

@@ -103,6 +103,7 @@ async def test_readable_at_once_on_any_process(ada: Someone, history: Running, s
         await running.stop()
 
 
+@pytest.mark.slow
 async def test_safe_but_not_readable_yet(ada: Someone, history: Running) -> None:
     """While history stands still a change is answered 202 after at most a few seconds, and shows once it goes on."""
     listed = f"/v1/projects/{await ada.project_id()}/conversations"

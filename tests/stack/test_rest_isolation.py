@@ -113,6 +113,7 @@ def operations(api: Api) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.slow
 async def test_anothers_thing_is_as_good_as_none(
     api: Api, adas: Theirs, database: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:

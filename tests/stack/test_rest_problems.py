@@ -313,6 +313,7 @@ async def test_a_part_of_the_routes(stack: Stack, tmp_path: Path) -> None:
         await running.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", ["refuses", "is silent"])
 async def test_postgresql_is_away(stack: Stack, away: str) -> None:
     """503 with a time to try again, within seconds, and readiness says why; what needs no database goes on."""

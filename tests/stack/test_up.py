@@ -83,6 +83,7 @@ def test_up_says_what_it_started_and_down_stops_it(local: Local) -> None:
     assert local.run("status", check=False).returncode == 1
 
 
+@pytest.mark.slow
 def test_a_second_up_says_that_it_runs(local: Local) -> None:
     """Starting what runs changes nothing, and is no error."""
     local.ensure_up()
@@ -94,6 +95,7 @@ def test_a_second_up_says_that_it_runs(local: Local) -> None:
     assert local.processes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", PARTS)
 def test_a_part_that_dies_is_started_again_and_status_says_so(local: Local, role: str) -> None:
     """A killed part comes back, and whoever asks is told how often and since when."""

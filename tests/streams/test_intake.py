@@ -268,6 +268,7 @@ async def test_sinks_get_batches_in_order(on: OnTopic) -> None:
     assert await on.committed() == 26
 
 
+@pytest.mark.slow
 async def test_an_intake_that_stopped_reading_ends_itself(on: OnTopic, monkeypatch: pytest.MonkeyPatch) -> None:
     """With something to read, nothing in flight and nothing read, the process ends and is started anew; with work in
     flight for just as long it does not."""

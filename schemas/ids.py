@@ -101,6 +101,16 @@ def cancel_request_id(run_id: str) -> str:
     return _derived(run_id, "cancel")
 
 
+def run_used_id(run_id: str) -> str:
+    """The event that says what a run took: one, whichever attempt's end was accepted."""
+    return _derived(run_id, "used")
+
+
+def attempt_used_id(run_id: str, attempt: int) -> str:
+    """The event that says what an attempt took whose end was not accepted."""
+    return _derived(run_id, f"used/{attempt}")
+
+
 def fact_id(conversation_id: str, cause: str) -> str:
     """The record of what followed from one command."""
     return _derived(conversation_id, f"fact/{cause}")

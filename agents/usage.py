@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from agents.provider import ChatMessage, TokenCount
 from schemas.events import Usage
 
-_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
 """What a chat template puts around each message."""
 
@@ -13,7 +13,12 @@ _TOKENS_PER_MESSAGE = 4
 def estimated_tokens(text: str) -> int:
     """Roughly how many tokens a text is. Bytes, not characters: what is rare in a tokenizer's data (Vietnamese marks,
     Chinese characters) takes more of both."""
-    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+    return tokens_of(len(text.encode()))
+
+
+def tokens_of(size: int) -> int:
+    """Roughly how many tokens a text of so many bytes is."""
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def message_tokens(message: ChatMessage) -> int:

@@ -35,6 +35,7 @@ class State:
         newest_answer: of each question that has one.
         rejected: the code with which a message was refused, by the message's id.
         ended: how each run that is over ended, by its id.
+        accepted: the attempt whose end was accepted, of each run that is over; 0 where the agent was never asked.
         cancelled_early: runs that were cancelled before their question came.
         causes: the last commands that updated, deleted or restored the conversation, oldest first.
         titled: whether it has a title, given by a person or made of its first exchange.
@@ -47,6 +48,7 @@ class State:
     newest_answer: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
+    accepted: dict[str, int] = field(default_factory=dict)
     cancelled_early: set[str] = field(default_factory=set)
     causes: list[str] = field(default_factory=list)
     titled: bool = False
@@ -93,6 +95,7 @@ def fold(state: State | None, record: events.ConversationAdvanced) -> State:
                 state.cancelled_early.discard(fact.run_id)
             case events.RunEnded():
                 state.ended[fact.run_id] = fact.status
+                state.accepted[fact.run_id] = fact.attempt
     if is_update(record):
         state.causes = [*state.causes, record.cause][-RECENT_CAUSES:]
     return state

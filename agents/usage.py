@@ -25,6 +25,14 @@ def message_tokens(message: ChatMessage) -> int:
     return _TOKENS_PER_MESSAGE + estimated_tokens(message.content)
 
 
+_MOST_TOKENS = 10**9
+
+
+def _credible(count: int) -> int:
+    """No call takes fewer than none or a billion tokens: a provider that says so must not stop the books."""
+    return min(max(count, 0), _MOST_TOKENS)
+
+
 def usage_of(said: TokenCount | None, prompt: Iterable[ChatMessage], answer: str, *, began: bool) -> Usage:
     """The usage of a call.
 
@@ -34,9 +42,9 @@ def usage_of(said: TokenCount | None, prompt: Iterable[ChatMessage], answer: str
     """
     if said is not None:
         return Usage(
-            input_tokens=said.input,
-            output_tokens=said.output,
-            cached_input_tokens=said.cached_input,
+            input_tokens=_credible(said.input),
+            output_tokens=_credible(said.output),
+            cached_input_tokens=_credible(said.cached_input),
             source="provider",
         )
     if not began:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-class Figures(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Figures(Struct, frozen=True, kw_only=True):
     """What `prices.price` holds; see `schemas.prices.Price`."""
 
     currency: Currency

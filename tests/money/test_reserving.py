@@ -30,24 +30,6 @@ def of(asker: Asker) -> Books:
     return Books(asker.pool, asker.project_id, asker.user_id, asker.agent_id)
 
 
-async def priced(asker: Asker, **figures: Any) -> Price:
-    """A price for the agent: 1 micro-unit for a token in, 10 for one out, where nothing else is said."""
-    figures = {"currency": "USD", "input": 10**6, "cached_input": 10**6, "output": 10**7, "call": 0} | figures
-    version = await asker.pool.fetchval(
-        """
-        INSERT INTO prices (project_id, agent_id, price, created_by)
-        VALUES ($1, $2, jsonb_build_object(
-            'currency', $3::text, 'input', $4::bigint, 'cached_input', $5::bigint, 'output', $6::bigint,
-            'call', $7::bigint
-        ), $1) RETURNING version
-        """,
-        asker.project_id,
-        asker.agent_id,
-        *(figures[name] for name in ("currency", "input", "cached_input", "output", "call")),
-    )
-    return Price(version=version, **figures)
-
-
 def at(asker: Asker, price: Price) -> dict[str, Any]:
     return {"agent": AgentRef(agent_id=asker.agent_id, version=1, price=price.version)}
 
@@ -58,7 +40,7 @@ def shown(text: str) -> int:
 
 async def test_an_answer_says_what_it_cost(asker: Asker, start_process: StartProcess) -> None:
     """The most that it could cost is held, and the report has its cost by its price, which is what it took."""
-    price, books, text = await priced(asker), of(asker), f"/tokens 12 /delay 1 {uuid4().hex}"
+    price, books, text = await of(asker).priced(), of(asker), f"/tokens 12 /delay 1 {uuid4().hex}"
     await books.credit(10_000)
     await start_process("streams", "replies")
 
@@ -74,7 +56,7 @@ async def test_an_answer_says_what_it_cost(asker: Asker, start_process: StartPro
 
 async def test_as_many_are_begun_as_can_be_paid(asker: Asker, start_process: StartProcess) -> None:
     """Fifty questions at once on a wallet that pays for five answers: five calls, forty-five refusals."""
-    price, books, word = await priced(asker), of(asker), uuid4().hex
+    price, books, word = await of(asker).priced(), of(asker), uuid4().hex
     text = f"/tokens {LINE} /delay 1 {word}"
     await books.credit(5 * (shown(text) + LINE * 10))
     await start_process("streams", "replies")
@@ -96,7 +78,7 @@ async def test_an_answer_ends_where_its_money_does(
     """An agent that knows no limit is cut off within one token of what is paid for, and its text is kept."""
     text = f"/tokens 3000 /delay 2 {uuid4().hex}"
     async with asking(stack, scripted_agent) as asker:
-        price, books = await priced(asker), of(asker)
+        price, books = await of(asker).priced(), of(asker)
         await books.credit(paid := shown(text) + 30 * 10)
         await start_process("streams", "replies")
 
@@ -113,7 +95,7 @@ async def test_an_answer_ends_where_its_money_does(
 
 async def test_a_run_whose_end_is_known_is_not_paid_again(asker: Asker, start_process: StartProcess) -> None:
     """A run that was settled meanwhile, by another worker's report, is not called any more."""
-    price, books, word = await priced(asker), of(asker), uuid4().hex
+    price, books, word = await of(asker).priced(), of(asker), uuid4().hex
     await books.credit(10_000)
     request = asker.request(f"/tokens 5 {word}", **at(asker, price))
     await books.settle(books.run_used(request.run_id, 0))

@@ -24,7 +24,7 @@ from edge.mail import Mail, MailSettings
 from edge.oauth import asking
 from edge.oauth.settings import OAuthSettings
 from edge.passwords import Passwords
-from edge.rest import agents, audit, auth, config, conversations, messages, projects, runs, search, users
+from edge.rest import agents, audit, auth, config, conversations, messages, money, projects, runs, search, users
 from edge.rest.attempts import Attempts
 from edge.rest.cookies import Cookies
 from edge.rest.door import Door
@@ -61,6 +61,7 @@ ROUTERS: Final[Mapping[str, APIRouter]] = {
     "messages": messages.router,
     "runs": runs.router,
     "agents": agents.router,
+    "money": money.router,
     "search": search.router,
     "audit": audit.router,
     "config": config.router,

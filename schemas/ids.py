@@ -111,6 +111,11 @@ def attempt_used_id(run_id: str, attempt: int) -> str:
     return _derived(run_id, f"used/{attempt}")
 
 
+def credit_id(project_id: str, given_id: str) -> str:
+    """The transaction that puts credit in, by the id that whoever gives it has for it."""
+    return _derived(project_id, f"credit/{given_id}")
+
+
 def reserve_id(run_id: str) -> str:
     """The transaction that holds money for a run."""
     return _derived(run_id, "reserve")

@@ -16,6 +16,7 @@ ROUTES: Final = (
     "messages",
     "runs",
     "agents",
+    "money",
     "search",
     "audit",
     "config",

@@ -8,6 +8,7 @@ from typing import Final
 
 from agents.awake import AwakeClock
 from agents.provider import TROUBLES, Prompt, Provider, ProviderError, TimeLimits, TokenCount, Trouble
+from agents.usage import tokens_of
 
 MAX_ANSWER_BYTES: Final = 256_000
 """Longest answer, in bytes of UTF-8: sealed it still fits every record, the broker's limit being 1 MiB."""
@@ -23,6 +24,7 @@ class Answering:
     Attributes:
         say: called with each piece of text, as it comes.
         size: of the text, in bytes of UTF-8.
+        paid_tokens: how many tokens of output are paid for; None where the answer may become what it likes.
         clock: what time limits count by; shared between answers, it ticks for all of them.
         first_at: when the provider first gave anything, by that clock.
     """
@@ -30,6 +32,7 @@ class Answering:
     say: Callable[[str], None]
     max_bytes: int = MAX_ANSWER_BYTES
     clock: AwakeClock = field(default_factory=AwakeClock)
+    paid_tokens: int | None = None
     size: int = field(default=0, init=False)
     first_at: float | None = field(default=None, init=False)
     finish_reason: str | None = field(default=None, init=False)
@@ -90,12 +93,22 @@ class Answering:
                 if chunk.text and not self._take(chunk.text):
                     self.finish_reason = "length"
                     return
+                if chunk.finish_reason is None and self._is_paid_out():
+                    self.finish_reason = "budget_exhausted"
+                    return
                 if chunk.finish_reason is not None:
                     self.finish_reason = chunk.finish_reason
                     self.clock.move(limit, min(end, now() + limits.usage_s))
                 elif self.finish_reason is None and (at := now()) > moved + slack:
                     self.clock.move(limit, min(end, at + limits.between_tokens_s + slack))
                     moved = at
+
+    def _is_paid_out(self) -> bool:
+        """Whether the next word would be the first that nobody pays for, by the provider's count or by ours."""
+        if self.paid_tokens is None or self.finish_reason is not None:
+            return False
+        said = 0 if self.usage is None else self.usage.output
+        return max(said, tokens_of(self.size)) >= self.paid_tokens
 
     def _take(self, text: str) -> bool:
         """Say `text`, or as much of it as still fits; false where not all of it did."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from agents.provider import ChatMessage, TokenCount
 from schemas.events import Usage
 
-_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
 """What a chat template puts around each message."""
 
@@ -13,11 +13,24 @@ _TOKENS_PER_MESSAGE = 4
 def estimated_tokens(text: str) -> int:
     """Roughly how many tokens a text is. Bytes, not characters: what is rare in a tokenizer's data (Vietnamese marks,
     Chinese characters) takes more of both."""
-    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+    return tokens_of(len(text.encode()))
+
+
+def tokens_of(size: int) -> int:
+    """Roughly how many tokens a text of so many bytes is."""
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def message_tokens(message: ChatMessage) -> int:
     return _TOKENS_PER_MESSAGE + estimated_tokens(message.content)
+
+
+_MOST_TOKENS = 10**9
+
+
+def _credible(count: int) -> int:
+    """No call takes fewer than none or a billion tokens: a provider that says so must not stop the books."""
+    return min(max(count, 0), _MOST_TOKENS)
 
 
 def usage_of(said: TokenCount | None, prompt: Iterable[ChatMessage], answer: str, *, began: bool) -> Usage:
@@ -29,9 +42,9 @@ def usage_of(said: TokenCount | None, prompt: Iterable[ChatMessage], answer: str
     """
     if said is not None:
         return Usage(
-            input_tokens=said.input,
-            output_tokens=said.output,
-            cached_input_tokens=said.cached_input,
+            input_tokens=_credible(said.input),
+            output_tokens=_credible(said.output),
+            cached_input_tokens=_credible(said.cached_input),
             source="provider",
         )
     if not began:

@@ -42,7 +42,11 @@ FROM conversations c JOIN project_members m ON m.project_id = c.project_id AND m
 WHERE c.id = $2::uuid
 """
 _AGENT = """
-SELECT a.id::text, a.version, (v.config ->> 'context_messages')::integer AS context_messages
+SELECT a.id::text, a.version, (v.config ->> 'context_messages')::integer AS context_messages, (
+    SELECT CASE WHEN p.price IS NOT NULL THEN p.version END FROM prices AS p
+    WHERE p.agent_id = a.id AND (p.model IS NULL OR p.model = v.config ->> 'model')
+    ORDER BY p.model NULLS LAST, p.version DESC LIMIT 1
+) AS price
 FROM agents a JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version
 WHERE a.project_id = $1::uuid AND a.id = $2::uuid AND a.deleted_at IS NULL
 """
@@ -150,7 +154,7 @@ class Access:
                 return None
             context = row["context_messages"]
             limits = {} if context is None else {"context_messages": context}
-            return AgentRef(agent_id=row["id"], version=row["version"], **limits)
+            return AgentRef(agent_id=row["id"], version=row["version"], price=row["price"], **limits)
 
         return await self._remembered(("agent", project_id, wanted), look_up)
 

@@ -23,7 +23,7 @@ from edge.decisions import Decisions
 from edge.errors import Forbidden, Refused, invalid
 from edge.pushes import cursor
 from edge.sent import Before, SentBefore
-from infra import history, postgres
+from infra import history, ledger, postgres
 from infra.kafka import Publisher
 from infra.keyring import Keyring
 from infra.tracing import new_traceparent
@@ -40,6 +40,8 @@ DECIDE_WITHIN_S: Final = 5.0
 """Seconds for the conversation's decision."""
 ASK_AGAIN_S: Final = 2.0
 """Seconds after which the command is published again: its decision may have been told while Redis was away."""
+CREDIT_S: Final = 0.5
+"""Seconds for a look at the wallet; then the question goes on its way, and is looked at where it is answered."""
 HISTORY_WITHIN_S: Final = 2.0
 """Seconds that a change waits to be readable everywhere."""
 _POLL_S: Final = 0.02
@@ -122,7 +124,8 @@ class Commands:
             on_its_way: called when whatever is sent to the conversation from now on comes behind this message.
 
         Raises:
-            Refused: also `invalid`, `too_large`, `idempotency_mismatch`, `conversation_archived`, `conversation_busy`.
+            Refused: also `invalid`, `too_large`, `idempotency_mismatch`, `conversation_archived`, `conversation_busy`,
+                `insufficient_credits`.
         """
         _check_content(content)
         if when_busy not in WHEN_BUSY:
@@ -144,6 +147,11 @@ class Commands:
                 return _again(message_id, digest, before)
             raise Refused(ErrorCode.CONVERSATION_ARCHIVED)
         agent = await self._answering(conversation, agent_id)
+        if agent is not None and not await self._pays(conversation.project_id, agent):
+            # The one who sends again what was taken while there was credit gets the same reply.
+            if (before := await self._sent.ever(message_id)) is not None:
+                return _again(message_id, digest, before)
+            raise Refused(ErrorCode.INSUFFICIENT_CREDITS)
         waits = when_busy == "reject" or edits is not None
         command = events.SendMessage(
             conversation_id=conversation_id,
@@ -181,12 +189,14 @@ class Commands:
         """Answer a question again (`message_id` is the question or one of its answers); returns the run's id.
 
         Raises:
-            Refused: also `conversation_archived`, and `invalid` where no agent answers here.
+            Refused: also `conversation_archived`, `insufficient_credits`, and `invalid` where no agent answers here.
         """
         conversation = await self._writable(user_id, conversation_id)
         agent = await self._answering(conversation, UNSET)
         if agent is None:
             raise invalid(conversation_id="no agent answers in this conversation")
+        if not await self._pays(conversation.project_id, agent):
+            raise Refused(ErrorCode.INSUFFICIENT_CREDITS)
         run_id = ids.regenerated_run_id(message_id, client_request_id)
         command = events.RegenerateAnswer(
             conversation_id=conversation_id,
@@ -356,6 +366,20 @@ class Commands:
             if agent_id is not UNSET or refused.code != ErrorCode.NOT_FOUND:
                 raise
             raise invalid(agent_id="the agent of this conversation is gone: choose another one, or nobody") from None
+
+    async def _pays(self, project_id: str, agent: AgentRef) -> bool:
+        """Whether there is credit for an answer of this agent.
+
+        A first look, so that whoever asks is told at once. What an answer needs is held before the agent is called, and
+        that alone decides; so an absent PostgreSQL is no reason to refuse.
+        """
+        if agent.price is None:
+            return True
+        try:
+            wallet = await postgres.within(CREDIT_S, ledger.wallet(self._pool, project_id))
+        except postgres.AWAY:
+            return True
+        return wallet is not None and wallet.balance_micros > 0
 
     async def _key(self, user_id: str) -> DataKey:
         try:

@@ -83,6 +83,7 @@ KEPT: Final = (
         "entries of the audit log, by your id, without the addresses you came from, for 400 days",
         "security, and proof that this was done",
     ),
+    Kept("what answers took and cost, and who put credit in, by your id", "books are kept as they were"),
     Kept("processes' logs, by your id and with addresses, until newer lines push them out", "finding faults"),
     Kept("what is on screens that show it at this moment, until they are closed", "it is not in our hands"),
     Kept("what others have copied, quoted or exported", "it is theirs"),

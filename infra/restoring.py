@@ -37,7 +37,7 @@ _GONE_S = 10.0
 _QUEUED = 10_000
 """Records under way to the broker at most: some 10 MB."""
 
-_ACTIVE = ("conversations", "replies", "history", "live")
+_ACTIVE = ("conversations", "replies", "history", "live", "billing")
 """Groups that must have no member: what they hold in memory is of the database before."""
 
 

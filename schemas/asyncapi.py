@@ -32,6 +32,7 @@ _CLOUD_EVENT_HEADERS: Node = {
         "ce_source": {"type": "string", "description": "The kind of process that wrote it."},
         "ce_time": {"type": "string", "format": "date-time"},
         "content-type": {"type": "string", "const": "application/json"},
+        "ce_subject": {"type": "string", "description": "Whom the event is about, where a type says so."},
         "traceparent": {"type": "string", "description": "W3C Trace Context, level 1."},
     },
 }

@@ -29,6 +29,7 @@ class Envelope:
     source: str
     time: datetime
     traceparent: str | None = None
+    subject: str | None = None
 
 
 def envelope_headers(envelope: Envelope) -> Headers:
@@ -40,6 +41,8 @@ def envelope_headers(envelope: Envelope) -> Headers:
         ("ce_time", envelope.time.astimezone(UTC).isoformat().encode()),
         ("content-type", b"application/json"),
     ]
+    if envelope.subject is not None:
+        headers.append(("ce_subject", envelope.subject.encode()))
     if envelope.traceparent is not None:
         headers.append(("traceparent", envelope.traceparent.encode()))
     return headers
@@ -55,13 +58,14 @@ def read_envelope(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
     try:
         if found.get("ce_specversion") != b"1.0":
             raise InvalidRecord("no CloudEvents 1.0 record: ce_specversion is missing or another")
-        traceparent = found.get("traceparent")
+        traceparent, subject = found.get("traceparent"), found.get("ce_subject")
         return Envelope(
             id=_text(found, "ce_id"),
             type=_text(found, "ce_type"),
             source=_text(found, "ce_source"),
             time=datetime.fromisoformat(_text(found, "ce_time")),
             traceparent=None if traceparent is None else traceparent.decode(),
+            subject=None if subject is None else subject.decode(),
         )
     except InvalidRecord:
         raise
@@ -105,9 +109,13 @@ class Contract(Generic[E]):
     def encode(
         self, event: E, *, id: str, source: str, time: datetime, traceparent: str | None = None
     ) -> tuple[bytes, Headers]:
-        """The value and headers of a record. `source` names the process kind, such as `/edge/gateway`."""
+        """The value and headers of a record. `source` names the process kind, such as `/edge/gateway`.
+
+        An event that is about something beyond itself says so: its property `subject` goes into the header.
+        """
         kind = self.types[event.type]  # type: ignore[attr-defined]
-        envelope = Envelope(id=id, type=kind.name, source=source, time=time, traceparent=traceparent)
+        subject: str | None = getattr(event, "subject", None)
+        envelope = Envelope(id=id, type=kind.name, source=source, time=time, traceparent=traceparent, subject=subject)
         return kind.encode(event), envelope_headers(envelope)
 
     def decode(self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> tuple[E, Envelope]:

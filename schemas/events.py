@@ -29,6 +29,8 @@ class AgentRef(Struct, frozen=True, kw_only=True):
     version: int
     context_messages: int = 10
     """How many messages of the path the agent is shown, its question included."""
+    price: int | None = None
+    """The version of the price that answers are charged at; null where they are free."""
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -41,6 +43,8 @@ class Usage(Struct, frozen=True, kw_only=True):
     source: str = "estimated"
     cost_micros: int = 0
     currency: str = "USD"
+    price_version: int | None = None
+    """The price that `cost_micros` was worked out with; null where the answer is free."""
 
 
 class RunError(Struct, frozen=True, kw_only=True):
@@ -157,6 +161,10 @@ class RunEndedReport(Struct, frozen=True, kw_only=True):
     error: RunError | None = None
     title: Sealed | None = None
     """What the conversation may be called after this exchange, if nobody has named it. Sealed under its id."""
+    user_id: Uuid | None = None
+    agent: AgentRef | None = None
+    """Who asked, and who was asked: what the attempt took is told of them. Null in what was reported before there was
+    such telling, and where the request could not be read."""
 
 
 ConversationCommand = (

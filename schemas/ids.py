@@ -106,6 +106,51 @@ def cancel_request_id(run_id: str) -> str:
     return _derived(run_id, "cancel")
 
 
+def run_used_id(run_id: str) -> str:
+    """The event that says what a run took: one, whichever attempt's end was accepted."""
+    return _derived(run_id, "used")
+
+
+def attempt_used_id(run_id: str, attempt: int) -> str:
+    """The event that says what an attempt took whose end was not accepted."""
+    return _derived(run_id, f"used/{attempt}")
+
+
+def credit_id(project_id: str, given_id: str) -> str:
+    """The transaction that puts credit in, by the id that whoever gives it has for it."""
+    return _derived(project_id, f"credit/{given_id}")
+
+
+def reserve_id(run_id: str) -> str:
+    """The transaction that holds money for a run."""
+    return _derived(run_id, "reserve")
+
+
+def release_id(run_id: str) -> str:
+    """The transaction that gives back what was held for a run."""
+    return _derived(run_id, "release")
+
+
+def charge_id(run_id: str) -> str:
+    """The transaction that charges a run."""
+    return _derived(run_id, "charge")
+
+
+def absorb_id(usage_id: str) -> str:
+    """The transaction that says what nobody is charged for of what an event tells."""
+    return _derived(usage_id, "absorb")
+
+
+def reverse_id(transaction_id: str) -> str:
+    """The transaction that takes another one back."""
+    return _derived(transaction_id, "reverse")
+
+
+def budget_id(project_id: str, user_id: str | None, agent_id: str | None, period: str) -> str:
+    """The budget of a person, an agent, both or everybody in a project, for a kind of period."""
+    return _derived(project_id, f"budget/{user_id}/{agent_id}/{period}")
+
+
 def fact_id(conversation_id: str, cause: str) -> str:
     """The record of what followed from one command."""
     return _derived(conversation_id, f"fact/{cause}")

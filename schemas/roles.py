@@ -24,6 +24,7 @@ class Action(StrEnum):
         MANAGE_CONVERSATIONS: archive, delete and restore conversations that others have started.
         MANAGE_AGENTS: create, change and delete agents, their secrets included.
         MANAGE_MEMBERS: invite people, change roles below owner, and send people away.
+        MANAGE_MONEY: put credit in, and say what agents cost.
         READ_AUDIT: see who did what.
         RENAME_PROJECT: its name, and the agent that answers where nobody chose one.
         MANAGE_OWNERS: make owners, and take ownership away; so a project is also handed over.
@@ -36,6 +37,7 @@ class Action(StrEnum):
     MANAGE_CONVERSATIONS = auto()
     MANAGE_AGENTS = auto()
     MANAGE_MEMBERS = auto()
+    MANAGE_MONEY = auto()
     READ_AUDIT = auto()
     RENAME_PROJECT = auto()
     MANAGE_OWNERS = auto()
@@ -48,6 +50,7 @@ _ADMIN: Final = _MEMBER | {
     Action.MANAGE_CONVERSATIONS,
     Action.MANAGE_AGENTS,
     Action.MANAGE_MEMBERS,
+    Action.MANAGE_MONEY,
     Action.READ_AUDIT,
     Action.RENAME_PROJECT,
 }

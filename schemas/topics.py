@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from schemas import account_events, events
+from schemas import account_events, events, usage
 from schemas.contract import Contract, EventType, event_type
 from schemas.dead_letters import dead_letter_topic
 
@@ -60,6 +60,7 @@ ACCOUNT_EVENTS: Contract[account_events.AccountEvent] = Contract(
     "account-events", [event_type(account_events.ProjectChanged)]
 )
 AGENT_EVENTS: Contract[account_events.AgentEvent] = Contract("agent-events", [event_type(account_events.AgentChanged)])
+USAGE: Contract[usage.UsageEvent] = Contract("usage", [event_type(t) for t in (usage.RunUsed, usage.AttemptUsed)])
 
 TOPICS: tuple[Topic, ...] = (
     Topic(
@@ -94,6 +95,17 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=7 * _DAY_MS,
         contract=AGENT_REQUESTS,
         description="Which runs are to be answered, and which are to be stopped.",
+    ),
+    Topic(
+        name="usage",
+        key="project_id",
+        owner="conversations",
+        writers=("conversations",),
+        readers=("billing",),
+        partitions=CONVERSATION_PARTITIONS,
+        retention_ms=FOR_EVER,
+        contract=USAGE,
+        description="What each run took, once, and what its other attempts took. Kept for ever: bills are made of it.",
     ),
     Topic(
         name="account-events",

@@ -95,7 +95,8 @@ class ConversationNamed(Answer):
 
 
 class Usage(Answer):
-    """`source` is `provider`, or `estimated` where the agent said nothing."""
+    """`source` is `provider`, or `estimated` where the agent said nothing. `price_version` is null where the answer was
+    free."""
 
     input_tokens: int
     output_tokens: int
@@ -104,6 +105,7 @@ class Usage(Answer):
     source: str
     cost_micros: int
     currency: str
+    price_version: int | None = None
 
 
 class Message(Answer):

@@ -100,6 +100,7 @@ async def messages(
         ErrorCode.CONVERSATION_BUSY,
         ErrorCode.CONVERSATION_ARCHIVED,
         ErrorCode.TOO_LARGE,
+        ErrorCode.INSUFFICIENT_CREDITS,
     ),
 )
 async def send(services: ServicesOf, caller: Caller, conversation_id: IdInPath, new: NewMessage) -> answers.MessageSent:
@@ -120,7 +121,7 @@ async def send(services: ServicesOf, caller: Caller, conversation_id: IdInPath, 
 @router.post(
     "/{message_id}/regenerate",
     status_code=202,
-    responses=refusals(ErrorCode.FORBIDDEN, ErrorCode.CONVERSATION_ARCHIVED),
+    responses=refusals(ErrorCode.FORBIDDEN, ErrorCode.CONVERSATION_ARCHIVED, ErrorCode.INSUFFICIENT_CREDITS),
 )
 async def regenerate(
     services: ServicesOf, caller: Caller, conversation_id: IdInPath, message_id: IdInPath, request: AnswerAgain

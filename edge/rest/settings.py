@@ -17,6 +17,7 @@ ROUTES: Final = (
     "messages",
     "runs",
     "agents",
+    "money",
     "search",
     "audit",
     "config",

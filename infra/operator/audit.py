@@ -19,7 +19,7 @@ from infra.archives import read_log
 from infra.kafka import end_offsets, partition_of, topic_ids
 from infra.keyring import Keyring
 from infra.objects import Objects, ObjectsError, ObjectsSettings
-from infra.operator import local, reached, stored
+from infra.operator import books, local, reached, stored
 from infra.operator.compared import Difference, Told, differences
 from infra.operator.reached import Connection
 from infra.operator.shown import (
@@ -37,7 +37,7 @@ from infra.settings import KafkaSettings, PostgresSettings, SealingSettings
 from schemas import events
 from schemas.opened import Opened, closed, opened, owners
 from schemas.sealing import CannotUnseal
-from schemas.topics import CONVERSATION_EVENTS
+from schemas.topics import CONVERSATION_EVENTS, USAGE
 
 SINK = "history"
 
@@ -101,7 +101,8 @@ class Report:
 @data_option
 @json_option
 def command(project: str | None, run_limit: int, data: Path, as_json: bool) -> None:
-    """Compare the facts with what the tables say of them, at one moment, while people go on talking.
+    """Compare the facts with what the tables say of them, and prove the books, at one moment, while people go on
+    talking.
 
     Exit code 0 where all agrees, 1 where something differs, 2 where it could not be found out.
     """
@@ -113,7 +114,8 @@ def command(project: str | None, run_limit: int, data: Path, as_json: bool) -> N
         kafka = KafkaSettings.from_env(env)
         with reached.kafka(kafka):
             parts = len(await reached.partitions_of(kafka, CONVERSATION_EVENTS.topic))
-            topic_id = (await topic_ids(kafka, [CONVERSATION_EVENTS.topic]))[CONVERSATION_EVENTS.topic]
+            known = await topic_ids(kafka, [CONVERSATION_EVENTS.topic, USAGE.topic])
+            topic_id = known[CONVERSATION_EVENTS.topic]
             async with (
                 reached.database(PostgresSettings.from_env(env)) as db,
                 # One moment for all that is read here, the keys too.
@@ -122,6 +124,7 @@ def command(project: str | None, run_limit: int, data: Path, as_json: bool) -> N
                 # A connection looks keys up as a pool does, and this one sees the moment that is audited.
                 keyring = Keyring(cast("asyncpg.Pool[asyncpg.Record]", db), SealingSettings.from_env(env))
                 audit = _Audit(db, keyring, kafka, Objects(objects), topic_id, parts, project, run_limit)
+                audit.report.add(await books.wrong(db, kafka, known[USAGE.topic], project))
                 try:
                     return await audit.facts()
                 except (Damaged, Hole, ObjectsError) as error:

@@ -15,7 +15,9 @@ from schemas import events, ids
 from schemas.conversation import DELETED_KEPT_S, ConversationView, RunStatus, RunView, apply, running
 from schemas.frames import ErrorCode
 from schemas.roles import Action, may, may_end
+from schemas.usage import UsageEvent
 from streams.rules.state import State
+from streams.rules.usage import used, used_again
 
 QUEUE_LIMIT = 500
 """Most open runs of one conversation. The record that ends them all at once must fit the broker."""
@@ -28,6 +30,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         record: to be written; None where the command changes nothing.
         answer: the run whose answer is to be requested, perhaps again.
         stop: the run whose stop is to be requested, perhaps again.
+        used: what is to be told of what an attempt took, perhaps again.
         code: why the command is refused; None where it is accepted, or was when it came first.
         status, run_id: for whoever waits for the decision.
     """
@@ -35,6 +38,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     record: events.ConversationAdvanced | None = None
     answer: str | None = None
     stop: str | None = None
+    used: UsageEvent | None = None
     code: str | None = None
     status: str | None = None
     run_id: str | None = None
@@ -366,13 +370,14 @@ def _ended(state: State, report: events.RunEndedReport, now: datetime) -> _Decid
     view = state.view
     run = view.runs.get(report.run_id)
     if run is None:
-        return [], _ask_again(view)
+        return [], replace(_ask_again(view), used=used_again(state, report))
     cancelled = run.status == RunStatus.CANCELLING
     if run.status == RunStatus.QUEUED:
         return [], Outcome()
     if report.attempt < run.attempt:
         # Perhaps nobody works on the later attempt, and whoever reports this end has not heard that it began.
-        return [], Outcome(answer=run.run_id, stop=run.run_id if cancelled else None)
+        other = used(view.project_id, report, None)
+        return [], Outcome(answer=run.run_id, stop=run.run_id if cancelled else None, used=other)
     ended = events.RunEnded(
         run_id=run.run_id,
         attempt=report.attempt,
@@ -382,8 +387,9 @@ def _ended(state: State, report: events.RunEndedReport, now: datetime) -> _Decid
         usage=report.usage,
         error=None if cancelled else report.error,
     )
+    outcome = Outcome(used=used(view.project_id, report, ended.status))
     if not run.keep or (report.last_seq == 0 and ended.status != RunStatus.COMPLETED):
-        return [ended], Outcome()
+        return [ended], outcome
     answer = events.MessagePosted(
         message_id=run.message_id,
         role="assistant",
@@ -399,4 +405,4 @@ def _ended(state: State, report: events.RunEndedReport, now: datetime) -> _Decid
     facts: Facts = [answer, ended]
     if report.title is not None and not state.titled:
         facts.append(events.ConversationUpdated(user_id=run.user_id, title=report.title, automatic=True))
-    return facts, Outcome()
+    return facts, outcome

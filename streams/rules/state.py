@@ -36,6 +36,7 @@ class State:
         newest_answer: of each question that has one.
         rejected: the code with which a message was refused, by the message's id.
         ended: how each run that is over ended, by its id.
+        accepted: the attempt whose end was accepted, of each run that is over; 0 where the agent was never asked.
         cancelled_early: runs that were cancelled before their question came.
         causes: the last commands that updated, deleted or restored the conversation, oldest first.
         updated_position: that of the last record that updated, deleted or restored the conversation, or a later one
@@ -50,6 +51,7 @@ class State:
     newest_answer: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
+    accepted: dict[str, int] = field(default_factory=dict)
     cancelled_early: set[str] = field(default_factory=set)
     causes: list[str] = field(default_factory=list)
     updated_position: int = field(default=0, compare=False)
@@ -97,6 +99,7 @@ def fold(state: State | None, record: events.ConversationAdvanced) -> State:
                 state.cancelled_early.discard(fact.run_id)
             case events.RunEnded():
                 state.ended[fact.run_id] = fact.status
+                state.accepted[fact.run_id] = fact.attempt
     if any(isinstance(fact, _UPDATES) for fact in record.facts):
         state.updated_position = record.position
     if is_update(record):

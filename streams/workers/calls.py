@@ -20,13 +20,16 @@ from prometheus_client import Counter, Gauge, Histogram
 from agents.answering import Answering
 from agents.awake import AwakeClock
 from agents.catalog import Agent, Catalog
+from agents.estimates import with_most_output
 from agents.prompts import chat_messages
 from agents.provider import ChatMessage, Prompt, ProviderError
 from agents.usage import usage_of
 from infra import postgres
 from infra.kafka import Publisher
 from infra.keyring import Keyring
+from infra.ledger import Refusal
 from infra.patience import patiently
+from infra.prices import NoSuchPrice
 from infra.tracing import child_of
 from schemas import ids
 from schemas.conversation import RunStatus
@@ -38,6 +41,7 @@ from schemas.topics import CONVERSATION_COMMANDS
 from streams.dead_letters import DeadLetter
 from streams.rules.replies import Ended, Memory, Started
 from streams.rules.titles import title_of
+from streams.workers.purse import REFUSALS, Hold, Purse
 from streams.workers.telling import Teller
 
 log = structlog.get_logger(__name__)
@@ -51,6 +55,7 @@ _first_token_s = Histogram(
 )
 
 _ASKER_GONE: Final = RunError(code=ErrorCode.NOT_FOUND, message="Whoever asked has been deleted, and the question too.")
+_PRICE_GONE: Final = RunError(code=ErrorCode.INTERNAL, message="What this answer costs is not known any more.")
 _QUESTION_GONE: Final = RunError(code=ErrorCode.NOT_FOUND, message="The question has been deleted.")
 
 
@@ -128,6 +133,7 @@ class Means:
     keyring: Keyring
     teller: Teller
     reports: Reports
+    purse: Purse
     max_answer_bytes: int
     clock: AwakeClock = field(default_factory=AwakeClock)
 
@@ -246,8 +252,20 @@ class Call:
             return failed(error.for_people)
         config = agent.config
         messages = chat_messages(config.system_prompt, context, config.context_tokens)
+        prompt = Prompt(messages=messages, params=config.params)
+        try:
+            with self._stoppable():
+                hold = await means.purse.hold(request, config, prompt, means.max_answer_bytes)
+        except Stopped:
+            return CANCELLED
+        except NoSuchPrice as error:
+            log.error("run without its price", run_id=request.run_id, error=str(error))
+            return failed(_PRICE_GONE)
+        if isinstance(hold, Refusal):
+            log.info("nothing is held for a run", run_id=request.run_id, why=hold)
+            return failed(REFUSALS[hold])
         await self._begin()
-        return await self._called(agent, Prompt(messages=messages, params=config.params))
+        return await self._called(agent, prompt, hold)
 
     async def _opened(self) -> list[ChatMessage]:
         """The context in plain text. What was sealed by somebody who has been deleted is left out."""
@@ -272,16 +290,21 @@ class Call:
         self.begun_at = await self._means.reports.started(self.request, self.attempt, self._traceparent)
         await self._proven(self)
 
-    async def _called(self, agent: Agent, prompt: Prompt) -> Ending:
+    async def _called(self, agent: Agent, prompt: Prompt, hold: Hold | None) -> Ending:
         request = self.request
+        paid = None if hold is None else hold.most_output
+        if paid is not None:
+            prompt = with_most_output(prompt, paid)
         telling = self._means.teller.begin(request.conversation_id, request.run_id, self.attempt)
-        answering = Answering(telling.say, self._means.max_answer_bytes, self._means.clock)
+        answering = Answering(telling.say, self._means.max_answer_bytes, self._means.clock, paid)
         asked_at = self._means.clock.now()
         ending = Ending(RunStatus.COMPLETED, "stop")
         try:
             with self._stoppable():
                 await answering.run(agent.provider, prompt, agent.config.timeouts)
             ending.finish_reason = answering.finish_reason or "stop"
+            if paid is not None and ending.finish_reason == "length":  # the model was told of no more than is paid for
+                ending.finish_reason = "budget_exhausted"
         except Stopped:
             ending = replace(CANCELLED)
         except ProviderError as error:
@@ -296,7 +319,8 @@ class Call:
         ending.last_seq = len(telling.deltas)
         if self.request.untitled and ending.content:
             ending.title = title_of(prompt.messages[-1].content, ending.content)
-        ending.usage = usage_of(answering.usage, prompt.messages, ending.content, began=answering.first_at is not None)
+        took = usage_of(answering.usage, prompt.messages, ending.content, began=answering.first_at is not None)
+        ending.usage = took if hold is None else hold.priced(took)
         return ending
 
     async def _report(self, ending: Ending) -> None:
@@ -307,7 +331,7 @@ class Call:
         if ending.content or ending.status == RunStatus.COMPLETED:
             key = await patiently("PostgreSQL", postgres.AWAY, lambda: self._means.keyring.key(request.user_id))
             if key is None:
-                ending = failed(_ASKER_GONE)
+                ending = replace(failed(_ASKER_GONE), usage=ending.usage)
             else:
                 content = key.seal(request.message_id, ending.content)
                 title = None if ending.title is None else key.seal(request.conversation_id, ending.title)
@@ -322,5 +346,7 @@ class Call:
             usage=ending.usage,
             error=ending.error,
             title=title,
+            user_id=request.user_id,
+            agent=request.agent,
         )
         await self._means.reports.ended(report, self._traceparent)

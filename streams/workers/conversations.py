@@ -38,7 +38,8 @@ from infra.tracing import child_of
 from schemas import events, ids
 from schemas.conversation import DELETED_KEPT_S, RunStatus, running
 from schemas.dead_letters import Disposition
-from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS, CONVERSATION_PARTITIONS
+from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS, CONVERSATION_PARTITIONS, USAGE
+from schemas.usage import RunUsed, UsageEvent
 from streams.dead_letters import DeadLetter
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.rules import context
@@ -182,6 +183,8 @@ class Conversations:
             await self._request(delivery.partition, state, outcome.answer, trace)
         if outcome.stop is not None:
             await self._request_stop(command.conversation_id, outcome.stop, trace)
+        if outcome.used is not None:
+            await self._tell_use(outcome.used, delivery.envelope.time, trace)
         if isinstance(command, events.Command) and command.ask is not None:
             await self._tell(command.ask, _decision(state, command, cause, outcome))
         _decided.labels(outcome.code or ("recorded" if outcome.record else "known")).inc()
@@ -204,6 +207,17 @@ class Conversations:
             events.CancelRequested(conversation_id=conversation_id, run_id=run_id),
             key=conversation_id,
             id=ids.cancel_request_id(run_id),
+            traceparent=trace,
+        )
+
+    async def _tell_use(self, used: UsageEvent, at: datetime, trace: str | None) -> None:
+        whole = isinstance(used, RunUsed)
+        await self._publisher.publish(
+            USAGE,
+            used,
+            key=used.project_id,
+            id=ids.run_used_id(used.run_id) if whole else ids.attempt_used_id(used.run_id, used.attempt),
+            time=at,
             traceparent=trace,
         )
 

@@ -24,6 +24,7 @@ from infra.deltas import Deltas
 from infra.kafka import Publisher
 from infra.keyring import Keyring
 from infra.patience import patiently
+from infra.prices import Prices
 from infra.process import Process
 from infra.process import run as run_process
 from infra.secrets import Secrets
@@ -37,7 +38,7 @@ from infra.settings import (
     SealingSettings,
 )
 from schemas.conversation import RunStatus
-from schemas.events import AgentRequest, AnswerRequested, CancelRequested, RunEndedReport, RunError
+from schemas.events import AgentRef, AgentRequest, AnswerRequested, CancelRequested, RunEndedReport, RunError
 from schemas.frames import ErrorCode
 from schemas.ids import Uuid
 from schemas.topics import AGENT_REQUESTS
@@ -45,6 +46,7 @@ from streams.dead_letters import Record
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.rules.replies import EndUncalled, Join, Memory, Repeat, decide, is_ours_alone, overtaken
 from streams.workers.calls import Call, Fenced, Means, Reports
+from streams.workers.purse import Purse
 from streams.workers.recall import Recall
 from streams.workers.telling import Teller
 
@@ -271,6 +273,7 @@ class Replies:
         known = self._memories[record.partition].known(ids.run_id)
         if known.end is not None:
             return
+        asked = _asked(record.value or b"")
         await self._means.reports.ended(
             RunEndedReport(
                 conversation_id=ids.conversation_id,
@@ -281,6 +284,8 @@ class Replies:
                 finish_reason="error",
                 content="",
                 error=_UNREADABLE,
+                user_id=asked.user_id,
+                agent=asked.agent,
             ),
             None,
         )
@@ -291,7 +296,21 @@ class _Ids(Struct):
     run_id: Uuid
 
 
+class _Asked(Struct):
+    user_id: Uuid | None = None
+    agent: AgentRef | None = None
+
+
 _ids = msgspec.json.Decoder(_Ids).decode
+_who = msgspec.json.Decoder(_Asked).decode
+
+
+def _asked(value: bytes) -> _Asked:
+    """Who asked whom, as far as that can be read: without it nobody is told what the run took, which is nothing."""
+    try:
+        return _who(value)
+    except msgspec.DecodeError:
+        return _Asked()
 
 
 def main(env: Mapping[str, str]) -> None:
@@ -320,6 +339,7 @@ def main(env: Mapping[str, str]) -> None:
                 keyring=Keyring(pool, sealing),
                 teller=teller,
                 reports=Reports(publisher, memories),
+                purse=Purse(pool, Prices(pool)),
                 max_answer_bytes=settings.max_answer_bytes,
             )
             replies = Replies(Recall(kafka), means, memories, calls)

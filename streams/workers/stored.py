@@ -61,9 +61,11 @@ async def load_state(
         ):
             state.add(row["id"], Said(row["role"], row["owner_id"], row["parent_message_id"], row["digest"]))
         for row in await connection.fetch(
-            "SELECT id::text, status FROM runs WHERE conversation_id = $1 AND ended_at IS NOT NULL", conversation_id
+            "SELECT id::text, status, attempt FROM runs WHERE conversation_id = $1 AND ended_at IS NOT NULL",
+            conversation_id,
         ):
             state.ended[row["id"]] = row["status"]
+            state.accepted[row["id"]] = row["attempt"]
         for row in await connection.fetch(
             "SELECT message_id::text, code FROM rejections WHERE conversation_id = $1", conversation_id
         ):

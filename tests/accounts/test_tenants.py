@@ -32,6 +32,7 @@ NO_THINGS: Final = {
 """Names in paths, bodies and frames that end like a thing's and are none, or are secrets themselves."""
 NEW_IDS: Final = {
     ("POST", "/v1/projects/{project_id}/conversations", "id"),
+    ("POST", "/v1/projects/{project_id}/credits", "credit_id"),
     ("conversation.create", "conversation_id"),
 }
 """Ids that a client chooses for what it makes. One that is taken is refused, whoever took it; nothing else is told."""

@@ -68,6 +68,13 @@ def test_the_providers_count_goes_before_any_estimate() -> None:
     assert usage_of(said, [user("hi")], "hello there", began=True) == Usage(source="provider")
 
 
+def test_a_count_that_cannot_be_is_taken_at_its_bounds() -> None:
+    """Less than nothing is nothing, and no number is too large for the books."""
+    usage = usage_of(TokenCount(input=-5, output=10**30), [user("hi")], "", began=True)
+
+    assert (usage.input_tokens, usage.output_tokens) == (0, 10**9)
+
+
 def test_without_a_count_it_is_estimated_and_says_so() -> None:
     """From what was shown and what was said."""
     usage = usage_of(None, [user("a" * 40)], "b" * 20, began=True)

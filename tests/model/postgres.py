@@ -317,7 +317,7 @@ STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {
         Record(row) for id, row in tx.rows(RUNS.name).items() if id in ids
     ],
     "SELECT id::text, role, owner_id::text, parent_message_id::text, digest FROM messages": _messages,
-    "SELECT id::text, status FROM runs WHERE conversation_id = $1 AND ended_at IS NOT NULL": lambda tx, here: [
+    "SELECT id::text, status, attempt FROM runs WHERE conversation_id = $1 AND ended_at IS NOT NULL": lambda tx, here: [
         row for row in _of(tx, RUNS.name, here) if row["ended_at"] is not None
     ],
     "SELECT message_id::text, code FROM rejections": lambda tx, here: _of(tx, REJECTIONS.name, here),

@@ -28,6 +28,7 @@ from streams.workers.calls import Fenced, Means, Reports
 from streams.workers.conversations import Conversations
 from streams.workers.facts import FactLog
 from streams.workers.history import HistorySink
+from streams.workers.purse import Purse
 from streams.workers.recall import Recall
 from streams.workers.replies import Replies
 from streams.workers.states import States
@@ -353,6 +354,7 @@ async def _replies(process: Process) -> None:
             keyring=cast(Any, Keys()),
             teller=teller,
             reports=Reports(Publisher(KAFKA, "/streams/replies"), memories),
+            purse=Purse(cast(Any, None), cast(Any, None)),  # every agent here is free
             max_answer_bytes=1_000,
         )
         replies = Replies(Recall(KAFKA), means, memories, calls)

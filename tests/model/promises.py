@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from schemas import events, ids
 from schemas.conversation import DELETED_KEPT_S, ConversationView, RunStatus
-from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS
+from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS, USAGE
+from schemas.usage import AttemptUsed, RunUsed, UsageEvent
 from streams.projections.history import CONVERSATIONS, MESSAGES, REJECTIONS, RUNS
 from streams.rules.conversation import decide
 from streams.rules.replies import Ended, Known, Started
@@ -70,6 +71,8 @@ class Promises:
         self.inboxes: defaultdict[str, Inbox] = defaultdict(Inbox)
         self.requests: dict[str, events.AnswerRequested] = {}
         self.stops: set[str] = set()
+        self.used: dict[str, UsageEvent] = {}
+        """What was told of use, by the event's id; what comes again counts no more."""
         self.fenced: dict[object, Stored] = {}
         self.runs: dict[str, str] = {}
         """Runs by their agent: each has its own."""
@@ -87,6 +90,9 @@ class Promises:
         elif record.topic == CONVERSATION_COMMANDS.topic:
             command, _ = CONVERSATION_COMMANDS.decode(record.value, record.headers)
             self._command(record, command)
+        elif record.topic == USAGE.topic:
+            used, _ = USAGE.decode(record.value, record.headers)
+            self.used.setdefault(record.id, used)
         else:
             raise AssertionError(f"a dead letter: {record}")
 
@@ -369,9 +375,20 @@ class Promises:
                 assert offset is not None
                 assert ended.attempt == inbox.ends[offset].attempt, "the first end of the highest attempt counts"
                 assert ended.last_seq == inbox.ends[offset].last_seq
+                self._told_once(run_id, ended, inbox.ends[offset])
             else:
                 assert (ended.attempt, ended.status) == (0, RunStatus.CANCELLED)
+                assert ids.run_used_id(run_id) not in self.used, "what never began is not charged"
         self._in_order(story, inbox)
+
+    def _told_once(self, run_id: str, ended: events.RunEnded, end: events.RunEndedReport) -> None:
+        used = self.used.get(ids.run_used_id(run_id))
+        assert isinstance(used, RunUsed), "every run that was asked for is told of"
+        assert (used.attempt, used.status, used.finish_reason) == (ended.attempt, ended.status, ended.finish_reason)
+        assert used.usage == (end.usage or events.Usage()), "what is told is what the accepted end took"
+        for other in self.used.values():
+            if isinstance(other, AttemptUsed) and other.run_id == run_id:
+                assert other.attempt != ended.attempt, "nothing is both charged and told as another attempt's"
 
     def _in_order(self, story: Story, inbox: Inbox) -> None:
         """Records stand in the order of the commands that caused them, each of which may have come several times.

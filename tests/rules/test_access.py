@@ -142,16 +142,16 @@ async def test_a_change_of_ones_own_is_seen_at_once(access: Access, database: Da
 async def test_agents_absent_null_and_named(access: Access, database: Database) -> None:
     """Absent means the project's default agent, null nobody, and an id that agent, with its own context length."""
     database.rows["projects"] = {"default_agent_id": AGENT}
-    database.rows["agents"] = {"id": AGENT, "version": 3, "context_messages": None}
+    database.rows["agents"] = {"id": AGENT, "version": 3, "context_messages": None, "price": None}
     default = await access.agent(PROJECT, UNSET)
     assert default is not None
     assert (default.agent_id, default.version, default.context_messages) == (AGENT, 3, 10)
     assert await access.agent(PROJECT, None) is None
 
-    database.rows["agents"] = {"id": AGENT, "version": 1, "context_messages": 4}
+    database.rows["agents"] = {"id": AGENT, "version": 1, "context_messages": 4, "price": 7}
     other = await access.agent(PROJECT, new_id())
     assert other is not None
-    assert other.context_messages == 4
+    assert (other.context_messages, other.price) == (4, 7)
 
 
 async def test_a_project_without_a_default_agent(access: Access, database: Database) -> None:

@@ -72,13 +72,16 @@ class Called(Exception):
 
 
 class Everything:
-    """Catalog, keyring and teller, for a call that ends where it would begin."""
+    """Catalog, keyring, purse and teller, for a call that ends where it would begin."""
 
     async def agent(self, ref: AgentRef) -> Agent:
         return Agent(AgentConfig(kind="scripted"), Scripted(Manner()))
 
     async def keys(self, user_ids: object) -> dict[str, DataKey]:
         return {KEY.owner_id: KEY}
+
+    async def hold(self, *asked: object) -> None:
+        """It is free."""
 
     def begin(self, *attempt: object) -> None:
         raise Called
@@ -104,7 +107,9 @@ def asked() -> Delivery[AgentRequest]:
 async def handle(asked: Delivery[AgentRequest], log: Log, *, still_s: float = 0) -> None:
     """Take the partition, stand still, handle the request. Raises what a process would end with."""
     anything: Any = Everything()
-    means = Means(catalog=anything, keyring=anything, teller=anything, reports=log, max_answer_bytes=1_000)
+    means = Means(
+        catalog=anything, keyring=anything, teller=anything, reports=log, purse=anything, max_answer_bytes=1_000
+    )
     try:
         async with asyncio.TaskGroup() as group:
             replies = Replies(log, means, {}, group, pause_s=PAUSE_S)

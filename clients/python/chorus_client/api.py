@@ -83,6 +83,11 @@ class ConversationNamed(Struct, kw_only=True):
     id: str
 
 
+class Credited(Struct, kw_only=True):
+    transaction_id: str
+    wallet: "Wallet"
+
+
 class Delta(Struct, kw_only=True):
     """Deltas `from_seq` … `seq`, their texts joined."""
 
@@ -186,6 +191,23 @@ class KeptThing(Struct, kw_only=True):
     why: str
 
 
+class LedgerEntry(Struct, kw_only=True):
+    """One side of a transaction, whose entries add up to nothing. What is added to an account has a plus."""
+
+    id: str
+    transaction_id: str
+    account: str
+    kind: str
+    amount_micros: int
+    currency: str
+    run_id: str | None
+    reverses_id: str | None
+    by_user_id: str | None
+    note: str | None
+    occurred_at: datetime
+    recorded_at: datetime
+
+
 class Limits(Struct, kw_only=True):
     max_content_characters: int
     max_title_characters: int
@@ -251,6 +273,26 @@ class NewConversation(Struct, kw_only=True):
     agent_id: str | None | UnsetType = UNSET
 
 
+class NewCredit(Struct, kw_only=True):
+    """The same `credit_id` again is the same credit, and is given once."""
+
+    amount_micros: int
+    currency: str | UnsetType = UNSET
+    note: str | None | UnsetType = UNSET
+    credit_id: str | None | UnsetType = UNSET
+
+
+class NewFigures(Struct, kw_only=True):
+    """What answers cost: for 1,000,000 tokens of each kind, and for each call. Without `cached_input_micros`, what the
+    provider had in its cache costs as much as the rest of the input."""
+
+    currency: str | UnsetType = UNSET
+    input_micros: int
+    output_micros: int
+    cached_input_micros: int | None | UnsetType = UNSET
+    call_micros: int | UnsetType = UNSET
+
+
 class NewMember(Struct, kw_only=True):
     email: str
     role: "Role"
@@ -270,6 +312,13 @@ class NewMessage(Struct, kw_only=True):
 
 class NewOwner(Struct, kw_only=True):
     user_id: str
+
+
+class NewPrice(Struct, kw_only=True):
+    """From the next question on. With `model`, while the agent uses that model; `price` null: its answers are free."""
+
+    price: "NewFigures | None"
+    model: str | None | UnsetType = UNSET
 
 
 class NewShare(Struct, kw_only=True):
@@ -337,8 +386,18 @@ class PageInvited(Struct, kw_only=True):
     next_cursor: str | None
 
 
+class PageLedgerEntry(Struct, kw_only=True):
+    data: list["LedgerEntry"]
+    next_cursor: str | None
+
+
 class PageMember(Struct, kw_only=True):
     data: list["Member"]
+    next_cursor: str | None
+
+
+class PagePrice(Struct, kw_only=True):
+    data: list["Price"]
     next_cursor: str | None
 
 
@@ -374,6 +433,25 @@ class PasswordChange(Struct, kw_only=True):
 
     current_password: str | None | UnsetType = UNSET
     new_password: str
+
+
+class Price(Struct, kw_only=True):
+    """`version` is named by every answer that was charged with it. A price never changes."""
+
+    version: int
+    model: str | None
+    price: "PriceFigures | None"
+    created_at: datetime
+
+
+class PriceFigures(Struct, kw_only=True):
+    """For 1,000,000 tokens of each kind, and for each call, in millionths of the currency's unit."""
+
+    currency: str
+    input_micros: int
+    cached_input_micros: int
+    output_micros: int
+    call_micros: int
 
 
 class Problem(Struct, kw_only=True):
@@ -577,7 +655,8 @@ class Timeouts(Struct, kw_only=True):
 
 
 class Usage(Struct, kw_only=True):
-    """`source` is `provider`, or `estimated` where the agent said nothing."""
+    """`source` is `provider`, or `estimated` where the agent said nothing. `price_version` is null where the answer was
+    free."""
 
     input_tokens: int
     output_tokens: int
@@ -586,6 +665,7 @@ class Usage(Struct, kw_only=True):
     source: str
     cost_micros: int
     currency: str
+    price_version: int | None | UnsetType = UNSET
 
 
 class User(Struct, kw_only=True):
@@ -600,6 +680,14 @@ class User(Struct, kw_only=True):
 
 class Verify(Struct, kw_only=True):
     token: str
+
+
+class Wallet(Struct, kw_only=True):
+    """`balance_micros` can be spent; `reserved_micros` is held for answers that are being made."""
+
+    currency: str
+    balance_micros: int
+    reserved_micros: int
 
 
 class Way(Struct, kw_only=True):
@@ -1156,6 +1244,48 @@ class Api(Caller):
             {200: PageAgentVersion},
             query={"limit": limit, "cursor": cursor},
         )
+        return answer
+
+    async def get_project_wallet(self, project_id: str) -> Wallet:
+        """What the project can spend. Every member may see it."""
+        answer: Wallet = await self.call("GET", f"/v1/projects/{self.quoted(project_id)}/wallet", {200: Wallet})
+        return answer
+
+    async def post_project_credits(self, project_id: str, body: NewCredit) -> Credited:
+        """Put credit in; it can be spent at once. Owners and admins may. The first credit decides the wallet's currency."""
+        answer: Credited = await self.call(
+            "POST", f"/v1/projects/{self.quoted(project_id)}/credits", {201: Credited}, body=body
+        )
+        return answer
+
+    async def get_project_ledger(
+        self, project_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageLedgerEntry:
+        """The project's books, newest first. Every member may read them."""
+        answer: PageLedgerEntry = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/ledger",
+            {200: PageLedgerEntry},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def get_agent_prices(
+        self, agent_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PagePrice:
+        """What the agent's answers cost, newest first; none where they are free, and always were."""
+        answer: PagePrice = await self.call(
+            "GET",
+            f"/v1/agents/{self.quoted(agent_id)}/prices",
+            {200: PagePrice},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def put_agent_price(self, agent_id: str, body: NewPrice) -> Price:
+        """What the agent's answers cost from the next question on. Owners and admins may. What was asked before is charged
+        with the price of its own time."""
+        answer: Price = await self.call("PUT", f"/v1/agents/{self.quoted(agent_id)}/price", {200: Price}, body=body)
         return answer
 
     async def get_search(

@@ -60,6 +60,11 @@ export interface ConversationNamed {
   id: string;
 }
 
+export interface Credited {
+  transaction_id: string;
+  wallet: Wallet;
+}
+
 export interface Delta {
   from_seq: number;
   seq: number;
@@ -141,6 +146,21 @@ export interface KeptThing {
   why: string;
 }
 
+export interface LedgerEntry {
+  id: string;
+  transaction_id: string;
+  account: string;
+  kind: string;
+  amount_micros: number;
+  currency: string;
+  run_id: string | null;
+  reverses_id: string | null;
+  by_user_id: string | null;
+  note: string | null;
+  occurred_at: string;
+  recorded_at: string;
+}
+
 export interface Limits {
   max_content_characters: number;
   max_title_characters: number;
@@ -197,6 +217,21 @@ export interface NewConversation {
   agent_id?: string | null;
 }
 
+export interface NewCredit {
+  amount_micros: number;
+  currency?: string;
+  note?: string | null;
+  credit_id?: string | null;
+}
+
+export interface NewFigures {
+  currency?: string;
+  input_micros: number;
+  output_micros: number;
+  cached_input_micros?: number | null;
+  call_micros?: number;
+}
+
 export interface NewMember {
   email: string;
   role: Role;
@@ -212,6 +247,11 @@ export interface NewMessage {
 
 export interface NewOwner {
   user_id: string;
+}
+
+export interface NewPrice {
+  price: NewFigures | null;
+  model?: string | null;
 }
 
 export interface NewShare {
@@ -270,8 +310,18 @@ export interface PageInvited {
   next_cursor: string | null;
 }
 
+export interface PageLedgerEntry {
+  data: LedgerEntry[];
+  next_cursor: string | null;
+}
+
 export interface PageMember {
   data: Member[];
+  next_cursor: string | null;
+}
+
+export interface PagePrice {
+  data: Price[];
   next_cursor: string | null;
 }
 
@@ -303,6 +353,21 @@ export interface Params {
 export interface PasswordChange {
   current_password?: string | null;
   new_password: string;
+}
+
+export interface Price {
+  version: number;
+  model: string | null;
+  price: PriceFigures | null;
+  created_at: string;
+}
+
+export interface PriceFigures {
+  currency: string;
+  input_micros: number;
+  cached_input_micros: number;
+  output_micros: number;
+  call_micros: number;
 }
 
 export interface Problem {
@@ -482,6 +547,7 @@ export interface Usage {
   source: string;
   cost_micros: number;
   currency: string;
+  price_version?: number | null;
 }
 
 export interface User {
@@ -494,6 +560,12 @@ export interface User {
 
 export interface Verify {
   token: string;
+}
+
+export interface Wallet {
+  currency: string;
+  balance_micros: number;
+  reserved_micros: number;
 }
 
 export interface Way {
@@ -876,6 +948,26 @@ export interface Operations {
     body: undefined;
     answer: PageAgentVersion;
     headers: undefined;
+  };
+  "GET /v1/projects/{project_id}/wallet": {
+    body: undefined;
+    answer: Wallet;
+  };
+  "POST /v1/projects/{project_id}/credits": {
+    body: NewCredit;
+    answer: Credited;
+  };
+  "GET /v1/projects/{project_id}/ledger": {
+    body: undefined;
+    answer: PageLedgerEntry;
+  };
+  "GET /v1/agents/{agent_id}/prices": {
+    body: undefined;
+    answer: PagePrice;
+  };
+  "PUT /v1/agents/{agent_id}/price": {
+    body: NewPrice;
+    answer: Price;
   };
   "GET /v1/search": {
     query: { q: string; project_id?: string | null; limit?: number; cursor?: string | null };

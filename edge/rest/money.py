@@ -13,6 +13,7 @@ from edge.rest.answers import Answer, Page
 from edge.rest.changing import changing
 from edge.rest.fields import Body, Cursor, Id, IdInPath, Limit, Name, Text
 from edge.rest.openapi import refusals
+from edge.rest.repeats import Once
 from edge.rest.services import Caller, ServicesOf
 from infra import ledger
 from infra import prices as kept
@@ -24,7 +25,7 @@ from schemas.roles import Action
 if TYPE_CHECKING:
     import asyncpg
 
-router = APIRouter(tags=["money"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
+router = APIRouter(route_class=Once, tags=["money"], responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND))
 
 DEFAULT_CURRENCY: Final = "USD"
 _LARGEST: Final = 2**63 - 1
@@ -237,7 +238,7 @@ async def set_price(services: ServicesOf, caller: Caller, agent_id: IdInPath, ne
             agent_id=agent_id,
             price_version=row["version"],
         )
-    services.access.changed([agent_id])
+    await services.changed([agent_id])
     return _price(row)
 
 

@@ -24,7 +24,19 @@ from edge.mail import Mail, MailSettings
 from edge.oauth import asking
 from edge.oauth.settings import OAuthSettings
 from edge.passwords import Passwords
-from edge.rest import agents, audit, auth, config, conversations, messages, projects, runs, search, users
+from edge.rest import (
+    agents,
+    audit,
+    auth,
+    config,
+    conversations,
+    messages,
+    notifications,
+    projects,
+    runs,
+    search,
+    users,
+)
 from edge.rest.attempts import Attempts
 from edge.rest.cookies import Cookies
 from edge.rest.door import Door
@@ -63,6 +75,7 @@ ROUTERS: Final[Mapping[str, APIRouter]] = {
     "agents": agents.router,
     "search": search.router,
     "audit": audit.router,
+    "notifications": notifications.router,
     "config": config.router,
 }
 

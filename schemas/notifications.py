@@ -19,6 +19,15 @@ class Kind(StrEnum):
     TRAINING = "training"
 
 
+class Wishes(Struct, frozen=True, kw_only=True):
+    """By which channels a person wants one kind of notification; all of them, unless they say otherwise."""
+
+    app: bool = True
+    """On their screens."""
+    webhook: bool = True
+    """Through the webhooks of the project that it is about."""
+
+
 class Notice(Struct, frozen=True, kw_only=True):
     """One thing that one person is to be told of, once.
 

@@ -1,11 +1,11 @@
-"""Run one processor: `python -m streams conversations|replies|history|live|outbox`, with settings from the environment;
-or `… replay …`, which `chorus replay` runs."""
+"""Run one processor: `python -m streams conversations|replies|history|live|notifications|outbox`, with
+settings from the environment; or `… replay …`, which `chorus replay` runs."""
 
 import os
 import sys
 from importlib import import_module
 
-ROLES = ("conversations", "replies", "history", "live", "outbox")
+ROLES = ("conversations", "replies", "history", "live", "notifications", "outbox")
 
 
 def main(arguments: list[str]) -> None:

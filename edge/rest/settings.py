@@ -18,6 +18,7 @@ ROUTES: Final = (
     "agents",
     "search",
     "audit",
+    "notifications",
     "config",
     "page",
 )

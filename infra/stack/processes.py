@@ -16,6 +16,7 @@ PACKAGE_OF = {
     "replies": "streams",
     "history": "streams",
     "live": "streams",
+    "notifications": "streams",
     "outbox": "streams",
 }
 """Each role that `chorus run` knows, and the package that has it."""

@@ -73,7 +73,17 @@ async def things(person: Person) -> dict[str, str]:
         "share_id": (await person.call("POST", f"{path}/shares"))["id"],
         "invitation_id": invited["invitation_id"],
         "session_id": (await person.call("GET", "/v1/users/me/sessions"))["data"][0]["id"],
+        "up_to": await notification(person),
     }
+
+
+async def notification(person: Person) -> str:
+    """What this person is told: that the answer to what they said has ended, as they do not look."""
+    async with asyncio.timeout(60):
+        while True:
+            if found := (await person.call("GET", "/v1/notifications"))["data"]:
+                return str(found[0]["id"])
+            await asyncio.sleep(0.1)
 
 
 @dataclass
@@ -107,7 +117,7 @@ def _value(openapi: Node, name: str, schema: Node) -> Any:
 
 
 def is_thing(name: str) -> bool:
-    return (name == "id" or name.endswith("_id") or name == "edits") and name not in NO_THINGS
+    return (name == "id" or name.endswith("_id") or name in ("edits", "up_to")) and name not in NO_THINGS
 
 
 def requests(openapi: Node, own: dict[str, str], given: dict[str, str]) -> Iterator[Asked]:

@@ -21,7 +21,7 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 ALERTS = [pytest.param(rule, id=rule["alert"]) for rule in RULES]
-WORKERS = ("conversations", "replies", "history", "live", "outbox")
+WORKERS = ("conversations", "replies", "history", "live", "notifications", "outbox")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pytest
 from infra.stack import state as states
 from tests.running import CHORUS, ROOT, Chorus, answers_200, own_settings, port_settings
 
-ROLES = {"kafka", "postgres", "redis", "api", "gateway", "conversations", "replies", "history", "live", "outbox"}
+PROCESSORS = ("conversations", "replies", "history", "live", "notifications", "outbox")
+ROLES = {"kafka", "postgres", "redis", "api", "gateway", *PROCESSORS}
 
 
 def test_status_lists_every_process_with_a_health_address_that_answers(chorus: Chorus) -> None:
@@ -39,9 +40,7 @@ def test_each_gateway_has_a_port_of_its_own_beside_the_shared_one(chorus: Chorus
 @pytest.mark.slow
 def test_any_process_of_ours_that_is_killed_is_healed(chorus: Chorus) -> None:
     """kill -9 of all six kinds at once: all of them are back, on the same public ports."""
-    before = {
-        role: chorus.kill(role) for role in ("api", "gateway", "conversations", "replies", "history", "live", "outbox")
-    }
+    before = {role: chorus.kill(role) for role in ("api", "gateway", *PROCESSORS)}
 
     for role, killed in before.items():
         chorus.ready_again(role, killed)

@@ -46,6 +46,13 @@ class AnswerAgain(Struct, kw_only=True):
     client_request_id: str
 
 
+class Channels(Struct, kw_only=True):
+    """By which channels one kind of notification is told."""
+
+    app: bool | UnsetType = UNSET
+    webhook: bool | UnsetType = UNSET
+
+
 class Config(Struct, kw_only=True):
     ws_url: str
     version: str
@@ -282,6 +289,27 @@ class NewShare(Struct, kw_only=True):
     url: str
 
 
+class Notification(Struct, kw_only=True):
+    """`kind` says why one is told: `mention`, `answer` (one's own has ended unseen), `invitation`, `budget`,
+    `deployment`, `training`; others may come. `data` says what it is about, by ids. Newest first is by `created_at`."""
+
+    id: str
+    kind: str
+    project_id: str
+    data: dict[str, Any]
+    occurred_at: datetime
+    created_at: datetime
+    read: bool
+
+
+class Notifications(Struct, kw_only=True):
+    """`unread` counts all that are unread, on whatever page."""
+
+    data: list["Notification"]
+    next_cursor: str | None
+    unread: int
+
+
 class OneIdentity(Struct, kw_only=True):
     """`email` is what the provider said last; it need not be the account's."""
 
@@ -376,6 +404,17 @@ class PasswordChange(Struct, kw_only=True):
     new_password: str
 
 
+class Preferences(Struct, kw_only=True):
+    """What is absent is told by every channel."""
+
+    mention: "Channels | UnsetType" = UNSET
+    answer: "Channels | UnsetType" = UNSET
+    invitation: "Channels | UnsetType" = UNSET
+    budget: "Channels | UnsetType" = UNSET
+    deployment: "Channels | UnsetType" = UNSET
+    training: "Channels | UnsetType" = UNSET
+
+
 class Problem(Struct, kw_only=True):
     """RFC 9457. `code` is from one table, for REST and the WebSocket alike."""
 
@@ -409,6 +448,10 @@ class ProjectChange(Struct, kw_only=True):
 
 class ProjectNamed(Struct, kw_only=True):
     name: str
+
+
+class Read(Struct, kw_only=True):
+    up_to: str
 
 
 class Receipt(Struct, kw_only=True):
@@ -572,6 +615,10 @@ class Timeouts(Struct, kw_only=True):
     whole_s: float | None | UnsetType = UNSET
     retry_s: float | None | UnsetType = UNSET
     usage_s: float | None | UnsetType = UNSET
+
+
+class Unread(Struct, kw_only=True):
+    unread: int
 
 
 class Usage(Struct, kw_only=True):
@@ -1125,6 +1172,30 @@ class Api(Caller):
             {200: PageEntry},
             query={"limit": limit, "cursor": cursor},
         )
+        return answer
+
+    async def get_notifications(
+        self, *, unread: bool | None = None, limit: int | None = None, cursor: str | None | None = None
+    ) -> Notifications:
+        """What happened while the caller was not looking, newest first, for 90 days."""
+        answer: Notifications = await self.call(
+            "GET", "/v1/notifications", {200: Notifications}, query={"unread": unread, "limit": limit, "cursor": cursor}
+        )
+        return answer
+
+    async def post_notifications_read(self, body: Read) -> Unread:
+        """This notification is read, and all below it, on every screen; how many are left."""
+        answer: Unread = await self.call("POST", "/v1/notifications/read", {200: Unread}, body=body)
+        return answer
+
+    async def get_notifications_preferences(self) -> Preferences:
+        """By which channels the caller wants which kind."""
+        answer: Preferences = await self.call("GET", "/v1/notifications/preferences", {200: Preferences})
+        return answer
+
+    async def put_notifications_preferences(self, body: Preferences) -> Preferences:
+        """All of them at once. What was told before stays told."""
+        answer: Preferences = await self.call("PUT", "/v1/notifications/preferences", {200: Preferences}, body=body)
         return answer
 
     async def get_config(self) -> Config:

@@ -29,6 +29,11 @@ export interface AnswerAgain {
   client_request_id: string;
 }
 
+export interface Channels {
+  app?: boolean;
+  webhook?: boolean;
+}
+
 export interface Config {
   ws_url: string;
   version: string;
@@ -222,6 +227,22 @@ export interface NewShare {
   url: string;
 }
 
+export interface Notification {
+  id: string;
+  kind: string;
+  project_id: string;
+  data: Record<string, unknown>;
+  occurred_at: string;
+  created_at: string;
+  read: boolean;
+}
+
+export interface Notifications {
+  data: Notification[];
+  next_cursor: string | null;
+  unread: number;
+}
+
 export interface OneIdentity {
   provider: string;
   email: string | null;
@@ -305,6 +326,15 @@ export interface PasswordChange {
   new_password: string;
 }
 
+export interface Preferences {
+  mention?: Channels;
+  answer?: Channels;
+  invitation?: Channels;
+  budget?: Channels;
+  deployment?: Channels;
+  training?: Channels;
+}
+
 export interface Problem {
   type: string;
   title: string;
@@ -334,6 +364,10 @@ export interface ProjectChange {
 
 export interface ProjectNamed {
   name: string;
+}
+
+export interface Read {
+  up_to: string;
 }
 
 export interface Receipt {
@@ -471,6 +505,10 @@ export interface Timeouts {
   whole_s?: number | null;
   retry_s?: number | null;
   usage_s?: number | null;
+}
+
+export interface Unread {
+  unread: number;
 }
 
 export interface Usage {
@@ -759,6 +797,22 @@ export interface Operations {
   "GET /v1/projects/{project_id}/audit": {
     body: undefined;
     answer: PageEntry;
+  };
+  "GET /v1/notifications": {
+    body: undefined;
+    answer: Notifications;
+  };
+  "POST /v1/notifications/read": {
+    body: Read;
+    answer: Unread;
+  };
+  "GET /v1/notifications/preferences": {
+    body: undefined;
+    answer: Preferences;
+  };
+  "PUT /v1/notifications/preferences": {
+    body: Preferences;
+    answer: Preferences;
   };
   "GET /v1/config": {
     body: undefined;

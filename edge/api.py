@@ -36,6 +36,7 @@ from edge.rest import (
     runs,
     search,
     users,
+    webhooks,
 )
 from edge.rest.attempts import Attempts
 from edge.rest.cookies import Cookies
@@ -76,6 +77,7 @@ ROUTERS: Final[Mapping[str, APIRouter]] = {
     "search": search.router,
     "audit": audit.router,
     "notifications": notifications.router,
+    "webhooks": webhooks.router,
     "config": config.router,
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from infra import webhooks
 from schemas import frames
 from schemas.notifications import Kind, Notice, Wishes
 
@@ -27,7 +28,7 @@ FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $6::tim
 JOIN project_members AS m ON m.project_id = n.project_id AND m.user_id = n.user_id
 LEFT JOIN notification_preferences AS p ON p.user_id = n.user_id AND p.kind = n.kind
 FOR KEY SHARE OF m
-ON CONFLICT DO NOTHING RETURNING kind
+ON CONFLICT DO NOTHING RETURNING id::text, kind
 """
 _PAGE: Final = """
 SELECT id::text, kind, project_id::text, data, occurred_at, created_at, read_at IS NOT NULL AS read
@@ -61,7 +62,7 @@ _MINE: Final = "SELECT EXISTS (SELECT FROM notifications WHERE id = $2 AND user_
 
 async def store(connection: "Connection", notices: Sequence[Notice]) -> list[str]:
     """Store those that are not stored yet, of people who are members of the project they are about, in the caller's
-    transaction; returns the kind of each that is new."""
+    transaction, with what is to be sent to webhooks; returns the kind of each that is new."""
     if not notices:
         return []
     rows = await connection.fetch(
@@ -73,6 +74,8 @@ async def store(connection: "Connection", notices: Sequence[Notice]) -> list[str
         [msgspec.json.encode(n.data).decode() for n in notices],
         [n.occurred_at for n in notices],
     )
+    if rows:
+        await webhooks.enqueue(connection, [row["id"] for row in rows])
     return [row["kind"] for row in rows]
 
 

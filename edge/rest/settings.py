@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from infra.settings import AgentSettings, BadSetting
+from infra.webhooks import WebhookSettings
 
 ROUTES: Final = (
     "auth",
@@ -19,6 +20,7 @@ ROUTES: Final = (
     "search",
     "audit",
     "notifications",
+    "webhooks",
     "config",
     "page",
 )
@@ -50,6 +52,8 @@ class RestSettings:
     """Pages of shared conversations for one address, as many at once: a reader scrolls, and nobody tries links."""
     private_agents: bool = False
     """Whether people's own agents may have addresses inside; `infra.settings.AgentSettings` says what that means."""
+    private_webhooks: bool = False
+    """Whether webhooks may have addresses inside; `infra.webhooks.WebhookSettings` says what that means."""
     web: Path = Path(__file__).parent.parent / "web" / "dist"
     """Folder of the built page; there is a clear answer where it is missing."""
 
@@ -68,6 +72,7 @@ class RestSettings:
             routes=routes or cls.routes,
             trusted_proxies=env.get("CHORUS_TRUSTED_PROXIES", ""),
             private_agents=AgentSettings.from_env(env).private_addresses,
+            private_webhooks=WebhookSettings.from_env(env).private_addresses,
             web=Path(env.get("CHORUS_WEB") or cls.web),
             sign_ups_per_minute=_count(env, "CHORUS_SIGN_UPS_PER_MINUTE", cls.sign_ups_per_minute),
             mail_requests_per_minute=_count(env, "CHORUS_MAIL_REQUESTS_PER_MINUTE", cls.mail_requests_per_minute),

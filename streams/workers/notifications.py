@@ -1,7 +1,7 @@
 """Tells people what happened while they were not looking: `python -m streams notifications`."""
 
 import asyncio
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -19,12 +19,15 @@ from infra.keyring import Keyring
 from infra.patience import patiently
 from infra.process import Process
 from infra.process import run as run_process
+from infra.secrets import Secrets
 from infra.settings import KafkaSettings, PostgresSettings, ProcessSettings, RedisSettings, SealingSettings
+from infra.webhooks import WebhookSettings
 from schemas import events
 from schemas.notifications import Notice
 from schemas.sealing import CannotUnseal
 from schemas.topics import CONVERSATION_EVENTS
 from streams import sinks
+from streams.deliverer import Deliverer
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.projections.storing import SINK as HISTORY
 from streams.rules.mentions import Person
@@ -65,11 +68,17 @@ class NotificationsSink:
     So a record tells once, though who is away is another matter each time it is looked at.
 
     Args:
-        stored: called when there is something new to tell.
+        stored: called when there may be something new to tell.
     """
 
     def __init__(
-        self, pool: "Pool", redis: Redis, keyring: Keyring, kafka: KafkaSettings, topic_id: str, stored: asyncio.Event
+        self,
+        pool: "Pool",
+        redis: Redis,
+        keyring: Keyring,
+        kafka: KafkaSettings,
+        topic_id: str,
+        stored: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._redis = redis
@@ -117,7 +126,7 @@ class NotificationsSink:
         for kind in await patiently("PostgreSQL", _AGAIN, lambda: self._store(deliveries, told)):
             _stored.labels(kind).inc()
         if told:
-            self._stored.set()
+            self._stored()
 
     # -- what must be known --
 
@@ -188,6 +197,7 @@ def main(env: Mapping[str, str]) -> None:
     postgres_settings = PostgresSettings.from_env(env)
     redis_settings = RedisSettings.from_env(env)
     sealing = SealingSettings.from_env(env)
+    webhooks = WebhookSettings.from_env(env)
 
     async def work(process: Process) -> None:
         topic = CONVERSATION_EVENTS.topic
@@ -197,14 +207,20 @@ def main(env: Mapping[str, str]) -> None:
             our_redis.connect(redis_settings) as redis,
             asyncio.TaskGroup() as background,
         ):
-            teller = Teller(pool, redis)
-            telling = background.create_task(teller.run())
-            sink = NotificationsSink(pool, redis, Keyring(pool, sealing), kafka, ids[topic], teller.stored)
+            teller, deliverer = Teller(pool, redis), Deliverer(pool, Secrets(sealing), webhooks)
+            telling = [background.create_task(work.run()) for work in (teller, deliverer)]
+
+            def stored() -> None:
+                teller.stored.set()
+                deliverer.stored.set()
+
+            sink = NotificationsSink(pool, redis, Keyring(pool, sealing), kafka, ids[topic], stored)
             intake = Intake(
                 IntakeSettings(topic=topic, group=SINK, instance=settings.instance), kafka, CONVERSATION_EVENTS, sink
             )
             process.not_ready = intake.not_ready
             await intake.run(process.stopping)
-            telling.cancel()
+            for task in telling:
+                task.cancel()
 
     run_process("notifications", settings, work)

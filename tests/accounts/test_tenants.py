@@ -43,6 +43,7 @@ VALUES: Final[Node] = {
     "role": "admin",
     "confirm": "Mine now",
     "config": {"kind": "scripted"},
+    "url": "https://example.org/hook",
 }
 """Good values of fields that name nothing."""
 
@@ -60,6 +61,7 @@ async def things(person: Person) -> dict[str, str]:
     sent = await person.call("POST", f"{path}/messages", {"client_message_id": str(uuid4()), "content": "hello"})
     project = f"/v1/projects/{person.project_id}"
     agent_id = (await person.call("GET", f"{project}/agents"))["data"][0]["id"]
+    hook = {"url": VALUES["url"], "kinds": ["training"]}  # nothing comes of it by itself
     invited = await person.call("POST", f"{project}/members", {"email": f"{uuid4()}@example.org", "role": "member"})
     return {
         "user_id": person.user["id"],
@@ -73,6 +75,7 @@ async def things(person: Person) -> dict[str, str]:
         "share_id": (await person.call("POST", f"{path}/shares"))["id"],
         "invitation_id": invited["invitation_id"],
         "session_id": (await person.call("GET", "/v1/users/me/sessions"))["data"][0]["id"],
+        "webhook_id": (await person.call("POST", f"{project}/webhooks", hook))["id"],
         "up_to": await notification(person),
     }
 

@@ -50,7 +50,7 @@ class Told:
 
     async def sink(self) -> NotificationsSink:
         """A sink, as in a process that has just started and owns the partition."""
-        made = NotificationsSink(self.pool, self.redis, self.keyring, self.kafka, self.topic_id, self.stored)
+        made = NotificationsSink(self.pool, self.redis, self.keyring, self.kafka, self.topic_id, self.stored.set)
         if self.topic_id not in self.known:  # Kafka has no such log: what was read of it would seem to be cut back
             self.known.add(self.topic_id)
             await made.assigned({0: 0})

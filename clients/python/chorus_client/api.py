@@ -46,6 +46,15 @@ class AnswerAgain(Struct, kw_only=True):
     client_request_id: str
 
 
+class Attempt(Struct, kw_only=True):
+    """`status` is what the receiver answered; without an answer `error` says why."""
+
+    at: datetime
+    took_ms: int
+    status: int | None
+    error: str | None
+
+
 class Channels(Struct, kw_only=True):
     """By which channels one kind of notification is told."""
 
@@ -88,6 +97,17 @@ class ConversationNamed(Struct, kw_only=True):
     """It is safe, and readable in a moment."""
 
     id: str
+
+
+class Delivery(Struct, kw_only=True):
+    """`id` is the `webhook-id`. `next_at` is when it is attempted next; null where it is not."""
+
+    id: str
+    type: str
+    status: str
+    created_at: datetime
+    next_at: datetime | None
+    attempts: list["Attempt"]
 
 
 class Delta(Struct, kw_only=True):
@@ -289,6 +309,13 @@ class NewShare(Struct, kw_only=True):
     url: str
 
 
+class NewWebhook(Struct, kw_only=True):
+    """`kinds` says which notifications are sent; none, or absent: all, also those that come to be."""
+
+    url: str
+    kinds: list["Kind"] | UnsetType = UNSET
+
+
 class Notification(Struct, kw_only=True):
     """`kind` says why one is told: `mention`, `answer` (one's own has ended unseen), `invitation`, `budget`,
     `deployment`, `training`; others may come. `data` says what it is about, by ids. Newest first is by `created_at`."""
@@ -350,6 +377,11 @@ class PageConversation(Struct, kw_only=True):
     next_cursor: str | None
 
 
+class PageDelivery(Struct, kw_only=True):
+    data: list["Delivery"]
+    next_cursor: str | None
+
+
 class PageEntry(Struct, kw_only=True):
     data: list["Entry"]
     next_cursor: str | None
@@ -377,6 +409,11 @@ class PageProject(Struct, kw_only=True):
 
 class PageSession(Struct, kw_only=True):
     data: list["Session"]
+    next_cursor: str | None
+
+
+class PageWebhook(Struct, kw_only=True):
+    data: list["Webhook"]
     next_cursor: str | None
 
 
@@ -606,6 +643,12 @@ class SignedIn(Struct, kw_only=True):
     expires_in: int
 
 
+class Testing(Struct, kw_only=True):
+    """What to look for among the deliveries."""
+
+    delivery_id: str
+
+
 class Timeouts(Struct, kw_only=True):
     """Seconds; what is absent is as for every agent."""
 
@@ -655,6 +698,44 @@ class Way(Struct, kw_only=True):
 
 class WayWanted(Struct, kw_only=True):
     next: str | UnsetType = UNSET
+
+
+class Webhook(Struct, kw_only=True):
+    """`failing_since`: nothing was delivered since. `disabled_at`: nothing is sent any more, and `disabled_why`."""
+
+    id: str
+    url: str
+    kinds: list[str]
+    created_by: str | None
+    created_at: datetime
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_why: str | None
+
+
+class WebhookChange(Struct, kw_only=True):
+    """What is absent stays. `enabled` true also forgets past failures."""
+
+    url: str | None | UnsetType = UNSET
+    kinds: list["Kind"] | None | UnsetType = UNSET
+    enabled: bool | None | UnsetType = UNSET
+
+
+class WebhookWithSecret(Struct, kw_only=True):
+    """`secret` is shown this once: receivers verify signatures with it."""
+
+    id: str
+    url: str
+    kinds: list[str]
+    created_by: str | None
+    created_at: datetime
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_why: str | None
+    secret: str
+
+
+Kind = str
 
 
 Role = str
@@ -1196,6 +1277,70 @@ class Api(Caller):
     async def put_notifications_preferences(self, body: Preferences) -> Preferences:
         """All of them at once. What was told before stays told."""
         answer: Preferences = await self.call("PUT", "/v1/notifications/preferences", {200: Preferences}, body=body)
+        return answer
+
+    async def get_project_webhooks(
+        self, project_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageWebhook:
+        """Oldest first; owners and admins see them."""
+        answer: PageWebhook = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks",
+            {200: PageWebhook},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def post_project_webhooks(self, project_id: str, body: NewWebhook) -> WebhookWithSecret:
+        """The project's notifications are sent there from now on, signed as Standard Webhooks has it."""
+        answer: WebhookWithSecret = await self.call(
+            "POST", f"/v1/projects/{self.quoted(project_id)}/webhooks", {201: WebhookWithSecret}, body=body
+        )
+        return answer
+
+    async def patch_project_webhook(self, project_id: str, webhook_id: str, body: WebhookChange) -> Webhook:
+        """One that was switched off, by hand or for its failures, is switched on again by `enabled`."""
+        answer: Webhook = await self.call(
+            "PATCH",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}",
+            {200: Webhook},
+            body=body,
+        )
+        return answer
+
+    async def delete_project_webhook(self, project_id: str, webhook_id: str) -> None:
+        """With what is still to be delivered, and the log of what was."""
+        answer: None = await self.call(
+            "DELETE", f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}", {204: None}
+        )
+        return answer
+
+    async def post_project_webhook_secret(self, project_id: str, webhook_id: str) -> WebhookWithSecret:
+        """Another secret. For 24 hours each webhook carries a signature with either, so receivers change when they like."""
+        answer: WebhookWithSecret = await self.call(
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/secret",
+            {200: WebhookWithSecret},
+        )
+        return answer
+
+    async def post_project_webhook_test(self, project_id: str, webhook_id: str) -> Testing:
+        """Send one of type `webhook.test`, and see among the deliveries what becomes of it."""
+        answer: Testing = await self.call(
+            "POST", f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/test", {202: Testing}
+        )
+        return answer
+
+    async def get_project_webhook_deliveries(
+        self, project_id: str, webhook_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageDelivery:
+        """What was sent, or is to be, with every attempt; newest first, for 30 days."""
+        answer: PageDelivery = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/deliveries",
+            {200: PageDelivery},
+            query={"limit": limit, "cursor": cursor},
+        )
         return answer
 
     async def get_config(self) -> Config:

@@ -29,6 +29,13 @@ export interface AnswerAgain {
   client_request_id: string;
 }
 
+export interface Attempt {
+  at: string;
+  took_ms: number;
+  status: number | null;
+  error: string | null;
+}
+
 export interface Channels {
   app?: boolean;
   webhook?: boolean;
@@ -63,6 +70,15 @@ export interface ConversationChange {
 
 export interface ConversationNamed {
   id: string;
+}
+
+export interface Delivery {
+  id: string;
+  type: string;
+  status: "waiting" | "delivered" | "failed";
+  created_at: string;
+  next_at: string | null;
+  attempts: Attempt[];
 }
 
 export interface Delta {
@@ -146,6 +162,8 @@ export interface KeptThing {
   why: string;
 }
 
+export type Kind = "mention" | "answer" | "invitation" | "budget" | "deployment" | "training";
+
 export interface Limits {
   max_content_characters: number;
   max_title_characters: number;
@@ -227,6 +245,11 @@ export interface NewShare {
   url: string;
 }
 
+export interface NewWebhook {
+  url: string;
+  kinds?: Kind[];
+}
+
 export interface Notification {
   id: string;
   kind: string;
@@ -276,6 +299,11 @@ export interface PageConversation {
   next_cursor: string | null;
 }
 
+export interface PageDelivery {
+  data: Delivery[];
+  next_cursor: string | null;
+}
+
 export interface PageEntry {
   data: Entry[];
   next_cursor: string | null;
@@ -303,6 +331,11 @@ export interface PageProject {
 
 export interface PageSession {
   data: Session[];
+  next_cursor: string | null;
+}
+
+export interface PageWebhook {
+  data: Webhook[];
   next_cursor: string | null;
 }
 
@@ -498,6 +531,10 @@ export interface SignedIn {
   expires_in: number;
 }
 
+export interface Testing {
+  delivery_id: string;
+}
+
 export interface Timeouts {
   connect_s?: number | null;
   first_token_s?: number | null;
@@ -539,6 +576,35 @@ export interface Way {
 
 export interface WayWanted {
   next?: string;
+}
+
+export interface Webhook {
+  id: string;
+  url: string;
+  kinds: string[];
+  created_by: string | null;
+  created_at: string;
+  failing_since: string | null;
+  disabled_at: string | null;
+  disabled_why: string | null;
+}
+
+export interface WebhookChange {
+  url?: string | null;
+  kinds?: Kind[] | null;
+  enabled?: boolean | null;
+}
+
+export interface WebhookWithSecret {
+  id: string;
+  url: string;
+  kinds: string[];
+  created_by: string | null;
+  created_at: string;
+  failing_since: string | null;
+  disabled_at: string | null;
+  disabled_why: string | null;
+  secret: string;
 }
 
 export interface Operations {
@@ -813,6 +879,34 @@ export interface Operations {
   "PUT /v1/notifications/preferences": {
     body: Preferences;
     answer: Preferences;
+  };
+  "GET /v1/projects/{project_id}/webhooks": {
+    body: undefined;
+    answer: PageWebhook;
+  };
+  "POST /v1/projects/{project_id}/webhooks": {
+    body: NewWebhook;
+    answer: WebhookWithSecret;
+  };
+  "PATCH /v1/projects/{project_id}/webhooks/{webhook_id}": {
+    body: WebhookChange;
+    answer: Webhook;
+  };
+  "DELETE /v1/projects/{project_id}/webhooks/{webhook_id}": {
+    body: undefined;
+    answer: undefined;
+  };
+  "POST /v1/projects/{project_id}/webhooks/{webhook_id}/secret": {
+    body: undefined;
+    answer: WebhookWithSecret;
+  };
+  "POST /v1/projects/{project_id}/webhooks/{webhook_id}/test": {
+    body: undefined;
+    answer: Testing;
+  };
+  "GET /v1/projects/{project_id}/webhooks/{webhook_id}/deliveries": {
+    body: undefined;
+    answer: PageDelivery;
   };
   "GET /v1/config": {
     body: undefined;

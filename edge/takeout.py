@@ -91,7 +91,7 @@ FILES: Final = {
         WHERE user_id = $1 ORDER BY created_at
         """,
     "notification_preferences": """
-        SELECT kind, app, webhook FROM notification_preferences WHERE user_id = $1 ORDER BY kind
+        SELECT kind, app, webhook, email FROM notification_preferences WHERE user_id = $1 ORDER BY kind
         """,
     "audit": """
         SELECT at, event, result, actor_id, user_id, project_id, CASE WHEN actor_id = $1 THEN address END AS address,

@@ -4,6 +4,7 @@ Every function raises one of `infra.postgres.AWAY` while PostgreSQL is away.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
+MAIL_AFTER_S: Final = 300.0
+"""Seconds after which a notification that nobody has read is mailed: whoever is at a screen needs no mail."""
+
 # Whoever is no member (any more) is told nothing of a project. The lock keeps them, and with them their account, until
 # the notification is stored.
 _STORE: Final = """
-INSERT INTO notifications (id, user_id, kind, project_id, data, occurred_at, in_app)
-SELECT n.id, n.user_id, n.kind, n.project_id, n.data, n.occurred_at, coalesce(p.app, true)
+INSERT INTO notifications (id, user_id, kind, project_id, data, occurred_at, in_app, mail_at)
+SELECT n.id, n.user_id, n.kind, n.project_id, n.data, n.occurred_at, coalesce(p.app, true),
+    CASE WHEN p.email THEN now() + make_interval(secs => $7) END
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $6::timestamptz[])
     AS n (id, user_id, kind, project_id, data, occurred_at)
 JOIN project_members AS m ON m.project_id = n.project_id AND m.user_id = n.user_id
@@ -51,11 +56,25 @@ UPDATE notifications AS n SET read_at = now() FROM notifications AS last
 WHERE last.id = $2 AND n.user_id = $1 AND n.in_app AND n.read_at IS NULL
     AND (n.created_at, n.id) <= (last.created_at, last.id)
 """
-_WISHES: Final = "SELECT kind, app, webhook FROM notification_preferences WHERE user_id = $1"
+_WISHES: Final = "SELECT kind, app, webhook, email FROM notification_preferences WHERE user_id = $1"
 _WISH: Final = """
-INSERT INTO notification_preferences (user_id, kind, app, webhook)
-SELECT $1, * FROM unnest($2::text[], $3::boolean[], $4::boolean[])
-ON CONFLICT (user_id, kind) DO UPDATE SET app = excluded.app, webhook = excluded.webhook
+INSERT INTO notification_preferences (user_id, kind, app, webhook, email)
+SELECT $1, * FROM unnest($2::text[], $3::boolean[], $4::boolean[], $5::boolean[])
+ON CONFLICT (user_id, kind) DO UPDATE SET app = excluded.app, webhook = excluded.webhook, email = excluded.email
+"""
+# `address` is null where nobody is to be mailed any more: it was read, or they left, or have no address of their own.
+_TO_MAIL: Final = """
+UPDATE notifications AS n SET mail_at = now() + make_interval(secs => $1) FROM (
+    SELECT id FROM notifications WHERE mail_at <= now() ORDER BY mail_at LIMIT $2 FOR UPDATE SKIP LOCKED
+) AS due, users AS u
+WHERE n.id = due.id AND u.id = n.user_id
+RETURNING n.id::text, n.kind, n.mail_tries AS tries, CASE
+    WHEN n.read_at IS NULL AND u.email_verified_at IS NOT NULL AND EXISTS (
+        SELECT FROM project_members AS m WHERE m.project_id = n.project_id AND m.user_id = n.user_id
+    ) THEN u.email END AS address
+"""
+_MAILED: Final = """
+UPDATE notifications SET mail_at = now() + make_interval(secs => $2), mail_tries = mail_tries + 1 WHERE id = $1
 """
 _MINE: Final = "SELECT EXISTS (SELECT FROM notifications WHERE id = $2 AND user_id = $1 AND in_app)"
 
@@ -73,6 +92,7 @@ async def store(connection: "Connection", notices: Sequence[Notice]) -> list[str
         [n.project_id for n in notices],
         [msgspec.json.encode(n.data).decode() for n in notices],
         [n.occurred_at for n in notices],
+        MAIL_AFTER_S,
     )
     if rows:
         await webhooks.enqueue(connection, [row["id"] for row in rows])
@@ -95,6 +115,29 @@ async def told(connection: "Connection", ids: Sequence[str]) -> None:
 async def forget(connection: "Connection", before: datetime) -> None:
     """Delete what is older, read or not."""
     await connection.execute("DELETE FROM notifications WHERE created_at < $1", before)
+
+
+# -- mailing --
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mailing:
+    """A notification that is ours to mail for a while; `address` is None where that is not to be done any more."""
+
+    id: str
+    kind: str
+    tries: int
+    address: str | None
+
+
+async def to_mail(connection: "Connection", lease_s: float, limit: int) -> list[Mailing]:
+    """What is due to be mailed. What is not noted as mailed within so many seconds is due again."""
+    return [Mailing(**row) for row in await connection.fetch(_TO_MAIL, lease_s, limit)]
+
+
+async def mailed(connection: "Connection", id: str, again_s: float | None) -> None:
+    """Note that it was mailed, or given up; with `again_s` it is tried again after so many seconds."""
+    await connection.execute(_MAILED, id, again_s)
 
 
 # -- reading --
@@ -147,7 +190,7 @@ def _notification(row: "asyncpg.Record") -> frames.Notification:
 async def wishes(connection: "Connection", user_id: str) -> dict[Kind, Wishes]:
     """What this person wants of every kind."""
     rows = await connection.fetch(_WISHES, user_id)
-    said = {row["kind"]: Wishes(app=row["app"], webhook=row["webhook"]) for row in rows}
+    said = {row["kind"]: Wishes(app=row["app"], webhook=row["webhook"], email=row["email"]) for row in rows}
     return {kind: said.get(kind, Wishes()) for kind in Kind}
 
 
@@ -158,4 +201,11 @@ async def wish(connection: "Connection", user_id: str, wanted: Mapping[Kind, Wis
         asyncpg.ForeignKeyViolationError: there is no such person.
     """
     said = list(wanted.values())
-    await connection.execute(_WISH, user_id, list(wanted), [w.app for w in said], [w.webhook for w in said])
+    await connection.execute(
+        _WISH,
+        user_id,
+        list(wanted),
+        [w.app for w in said],
+        [w.webhook for w in said],
+        [w.email for w in said],
+    )

@@ -20,12 +20,14 @@ class Kind(StrEnum):
 
 
 class Wishes(Struct, frozen=True, kw_only=True):
-    """By which channels a person wants one kind of notification; all of them, unless they say otherwise."""
+    """By which channels a person wants one kind of notification, unless they say otherwise."""
 
     app: bool = True
     """On their screens."""
     webhook: bool = True
     """Through the webhooks of the project that it is about."""
+    email: bool = False
+    """To their address, once they have proven it, where they have not read it on a screen by then."""
 
 
 class Notice(Struct, frozen=True, kw_only=True):

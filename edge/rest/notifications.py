@@ -54,10 +54,11 @@ class Channels(Body):
 
     app: bool = Field(default=True, description="On one's own screens.")
     webhook: bool = Field(default=True, description="Through the webhooks of the project that it is about.")
+    email: bool = Field(default=False, description="By mail, where it is not read on a screen within 5 minutes.")
 
 
 class Preferences(Body):
-    """What is absent is told by every channel."""
+    """What is absent is told by every channel but mail."""
 
     mention: Channels = Channels()
     answer: Channels = Channels()

@@ -16,6 +16,7 @@ from infra import notifications, postgres, presence
 from infra import redis as our_redis
 from infra.kafka import end_offsets, topic_ids
 from infra.keyring import Keyring
+from infra.mail import MailSettings
 from infra.patience import patiently
 from infra.process import Process
 from infra.process import run as run_process
@@ -29,6 +30,7 @@ from schemas.topics import CONVERSATION_EVENTS
 from streams import sinks
 from streams.deliverer import Deliverer
 from streams.intake import Delivery, Intake, IntakeSettings
+from streams.mailer import Mailer
 from streams.projections.storing import SINK as HISTORY
 from streams.rules.mentions import Person
 from streams.rules.notifications import Known, Needs, is_too_old, needs, notices
@@ -198,6 +200,8 @@ def main(env: Mapping[str, str]) -> None:
     redis_settings = RedisSettings.from_env(env)
     sealing = SealingSettings.from_env(env)
     webhooks = WebhookSettings.from_env(env)
+    public_url = (env.get("CHORUS_PUBLIC_URL") or f"http://127.0.0.1:{env.get('CHORUS_HTTP_PORT') or 8080}").rstrip("/")
+    mail = MailSettings.from_env(env, public_url=public_url)
 
     async def work(process: Process) -> None:
         topic = CONVERSATION_EVENTS.topic
@@ -208,7 +212,8 @@ def main(env: Mapping[str, str]) -> None:
             asyncio.TaskGroup() as background,
         ):
             teller, deliverer = Teller(pool, redis), Deliverer(pool, Secrets(sealing), webhooks)
-            telling = [background.create_task(work.run()) for work in (teller, deliverer)]
+            mailer = Mailer(pool, mail, public_url)
+            telling = [background.create_task(work.run()) for work in (teller, deliverer, mailer)]
 
             def stored() -> None:
                 teller.stored.set()

@@ -106,13 +106,13 @@ async def test_whoever_is_let_in_is_told(api: Api, ada: Someone) -> None:
 async def test_preferences(api: Api, ada: Someone, pool: Any) -> None:
     """Everything is told until one says otherwise; what is absent in what one says is told; what is turned off is kept
     from one's list, and nobody else's."""
-    every = {"app": True, "webhook": True}
+    every = {"app": True, "webhook": True, "email": False}
     assert (await ada.call("GET", "/v1/notifications/preferences")).json == dict.fromkeys(Kind, every)
 
     said = await ada.call("PUT", "/v1/notifications/preferences", {"budget": {"app": False}})
 
     assert said.status == 200
-    assert said.json == dict.fromkeys(Kind, every) | {"budget": {"app": False, "webhook": True}}
+    assert said.json == dict.fromkeys(Kind, every) | {"budget": every | {"app": False}}
     assert (await ada.call("GET", "/v1/notifications/preferences")).json == said.json
     bob = await api.sign_up()
     await notify(pool, ada)

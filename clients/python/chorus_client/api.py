@@ -60,6 +60,7 @@ class Channels(Struct, kw_only=True):
 
     app: bool | UnsetType = UNSET
     webhook: bool | UnsetType = UNSET
+    email: bool | UnsetType = UNSET
 
 
 class Config(Struct, kw_only=True):
@@ -442,7 +443,7 @@ class PasswordChange(Struct, kw_only=True):
 
 
 class Preferences(Struct, kw_only=True):
-    """What is absent is told by every channel."""
+    """What is absent is told by every channel but mail."""
 
     mention: "Channels | UnsetType" = UNSET
     answer: "Channels | UnsetType" = UNSET

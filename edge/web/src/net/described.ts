@@ -39,6 +39,7 @@ export interface Attempt {
 export interface Channels {
   app?: boolean;
   webhook?: boolean;
+  email?: boolean;
 }
 
 export interface Config {

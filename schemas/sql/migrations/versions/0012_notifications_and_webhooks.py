@@ -18,18 +18,23 @@ CREATE TABLE notifications (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     in_app boolean NOT NULL,
     told_at timestamptz,
-    read_at timestamptz
+    read_at timestamptz,
+    -- When it is mailed next; null where it is not (any more).
+    mail_at timestamptz,
+    mail_tries integer NOT NULL DEFAULT 0
 );
 CREATE INDEX notifications_newest ON notifications (user_id, created_at DESC, id DESC) WHERE in_app;
 CREATE INDEX notifications_unread ON notifications (user_id, created_at, id) WHERE in_app AND read_at IS NULL;
 CREATE INDEX notifications_untold ON notifications (created_at) WHERE in_app AND told_at IS NULL;
+CREATE INDEX notifications_to_mail ON notifications (mail_at) WHERE mail_at IS NOT NULL;
 CREATE INDEX notifications_old ON notifications (created_at);
--- What differs from what everybody has; a kind without a row is told by every channel.
+-- What differs from what everybody has; a kind without a row is told by every channel but mail.
 CREATE TABLE notification_preferences (
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     kind text NOT NULL,
     app boolean NOT NULL,
     webhook boolean NOT NULL,
+    email boolean NOT NULL DEFAULT false,
     PRIMARY KEY (user_id, kind)
 );
 CREATE TABLE webhooks (

@@ -23,7 +23,7 @@ CREATE TABLE notifications (
     mail_at timestamptz,
     mail_tries integer NOT NULL DEFAULT 0
 );
-CREATE INDEX notifications_newest ON notifications (user_id, created_at DESC, id DESC) WHERE in_app;
+CREATE INDEX notifications_newest ON notifications (user_id, created_at DESC, id DESC);
 CREATE INDEX notifications_unread ON notifications (user_id, created_at, id) WHERE in_app AND read_at IS NULL;
 CREATE INDEX notifications_untold ON notifications (created_at) WHERE in_app AND told_at IS NULL;
 CREATE INDEX notifications_to_mail ON notifications (mail_at) WHERE mail_at IS NOT NULL;

@@ -20,7 +20,6 @@ from edge.changes import Changes
 from edge.commands import Commands
 from edge.decisions import Decisions
 from edge.errors import Refused
-from edge.mail import Mail, MailSettings
 from edge.oauth import asking
 from edge.oauth.settings import OAuthSettings
 from edge.passwords import Passwords
@@ -34,11 +33,13 @@ from edge.rest import (
     conversations,
     messages,
     money,
+    notifications,
     projects,
     repeats,
     runs,
     search,
     users,
+    webhooks,
 )
 from edge.rest.admission import Admission
 from edge.rest.cookies import Cookies
@@ -54,6 +55,7 @@ from edge.tokens import Tokens, TokenSettings
 from infra import postgres, redis
 from infra.kafka import Publisher, epoch_of, topic_ids
 from infra.keyring import Keyring
+from infra.mail import Mail, MailSettings
 from infra.patience import patiently
 from infra.process import Process, run
 from infra.secrets import Secrets
@@ -81,6 +83,8 @@ ROUTERS: Final[Mapping[str, APIRouter]] = {
     "money": money.router,
     "search": search.router,
     "audit": audit.router,
+    "notifications": notifications.router,
+    "webhooks": webhooks.router,
     "config": config.router,
 }
 

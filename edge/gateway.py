@@ -28,6 +28,7 @@ from edge.decisions import Decisions
 from edge.fanout import Fanout
 from edge.feeds import Feeds
 from edge.hub import Hub
+from edge.notifications import Notifications
 from edge.past import Past
 from edge.presence import Presence
 from edge.revocations import CACHE_WITHIN_S, CHANNEL, Revocations
@@ -117,6 +118,7 @@ class Gateway:
         commands: Commands,
         presence: Presence,
         revocations: Revocations,
+        notifications: Notifications,
     ) -> None:
         self._settings = settings
         self._tokens = tokens
@@ -126,6 +128,7 @@ class Gateway:
         self._commands = commands
         self._presence = presence
         self._revocations = revocations
+        self._notifications = notifications
         self._crowd = Crowd(settings.connections_per_address)
         self._servers: list[Server] = []
 
@@ -182,6 +185,7 @@ class Gateway:
             self._commands,
             self._presence,
             self._revocations,
+            self._notifications,
             self._settings,
         )
         await connection.serve()
@@ -291,7 +295,8 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
             epoch=epoch,
         )
         revocations = Revocations(pool, quick, hub.ended)
-        gateway = Gateway(settings, tokens, hub, feeds, access, commands, presence, revocations)
+        notifications = Notifications(pool, cache)
+        gateway = Gateway(settings, tokens, hub, feeds, access, commands, presence, revocations, notifications)
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(work)

@@ -28,7 +28,7 @@ _LOOK_S: Final = 0.05
 _WHEEL_S: Final = 0.25
 """Seconds between two turns of the wheel on which pings and deadlines hang."""
 
-_rejected = msgspec.json.Decoder(frames.MessageRejectedPush).decode
+_personal = msgspec.json.Decoder(frames.PERSONAL).decode
 
 
 class Connection(Protocol):
@@ -192,7 +192,9 @@ class Hub:
                 connection.write(push)
 
     def _tell_person(self, user_id: str, message: bytes) -> None:
-        conversation_id = _rejected(message).conversation_id
+        push = _personal(message)
+        # Whoever follows the conversation is told of a refusal by its feed, in its order.
+        conversation_id = push.conversation_id if isinstance(push, frames.MessageRejectedPush) else None
         for connection in self._by_user.get(user_id, ()):
             if conversation_id not in connection.follows:
                 connection.write(message)

@@ -64,6 +64,8 @@ class Presence:
         self._rosters: dict[str, Roster] = {}
         self._untold: dict[Place, Change] = {}
         """What Redis does not know yet, the newest of each person in each conversation."""
+        self._turned: dict[Place, bool] = {}
+        """The same of who has just closed their last window, and of who came back."""
         self._missed: dict[str, int] = {}
         """Gateways that were heard of, and in how many beats they have been missing since."""
         self._typed: dict[Place, float] = {}
@@ -155,7 +157,11 @@ class Presence:
         if now >= self._tell_again_at:
             self._tell_again_at = now + AGAIN_S
             self._take(self._here.everyone())
+        self._turned |= self._here.turned()
         if self._beaten:
+            # First: whoever is gone after that is forgotten altogether.
+            await presence.turn(self._redis, self._gateway, self._turned)
+            self._turned = {}
             await self._tell(now)
         if self._stale and now >= self._read_again_at:
             self._stale = False

@@ -56,6 +56,7 @@ class Here:
         self._people: dict[Place, _Person] = {}
         self._changed: dict[Place, None] = {}
         self._lingering: Wheel[Place] = Wheel(_TURN_S, now)
+        self._turned: dict[Place, bool] = {}
 
     def __len__(self) -> int:
         return len(self._people)
@@ -69,6 +70,7 @@ class Here:
         if person.left is not None:
             person.left = None
             self._lingering.remove(place)
+            self._turned[place] = False
         self._changed[place] = None
 
     def leave(self, place: Place, window: object, now: float) -> None:
@@ -82,6 +84,13 @@ class Here:
         else:
             person.left = now
             self._lingering.put(place, now + self._linger_s)
+            self._turned[place] = True
+
+    def turned(self) -> dict[Place, bool]:
+        """Who closed their last window (true), or came back to one (false), since the last time: those who are shown
+        as if they were there, and see nothing."""
+        turned, self._turned = self._turned, {}
+        return turned
 
     def take(self, now: float) -> list[Change]:
         """What is to be told since the last time."""

@@ -59,7 +59,16 @@ class Perform:
 
 Effect = Send | Close | Join | Renew | Perform
 
-_IDS: Final = ("conversation_id", "project_id", "agent_id", "client_message_id", "message_id", "run_id", "edits")
+_IDS: Final = (
+    "conversation_id",
+    "project_id",
+    "agent_id",
+    "client_message_id",
+    "message_id",
+    "run_id",
+    "edits",
+    "up_to",
+)
 _GREATEST_ID: Final = 2**53 - 1
 _PING: Final = Send(msgspec.json.encode(frames.ServerPing()))
 

@@ -34,6 +34,7 @@ sessions           your sign-ins
 identities         your accounts at providers that you sign in with
 pins, shares       what you have pinned, and the links you have made
 invitations        to you, and by you
+notifications      what you were told of; notification_preferences: by which channels you want to be
 audit              what the audit log says that you did, and what was done to you
 """
 
@@ -85,6 +86,13 @@ FILES: Final = {
         SELECT id, project_id, email, role, invited_by, created_at, expires_at FROM invitations
         WHERE invited_by = $1 OR lower(email) = (SELECT lower(email) FROM users WHERE id = $1) ORDER BY created_at
         """,
+    "notifications": """
+        SELECT id, kind, project_id, data, occurred_at, created_at, read_at FROM notifications
+        WHERE user_id = $1 ORDER BY created_at
+        """,
+    "notification_preferences": """
+        SELECT kind, app, webhook, email FROM notification_preferences WHERE user_id = $1 ORDER BY kind
+        """,
     "audit": """
         SELECT at, event, result, actor_id, user_id, project_id, CASE WHEN actor_id = $1 THEN address END AS address,
             request_id, what
@@ -93,7 +101,7 @@ FILES: Final = {
 }
 """What is in it, and the statement that finds it; $1 is the person, and nothing else is given."""
 
-_JSON: Final = ("usage", "error", "agent", "config", "what")
+_JSON: Final = ("usage", "error", "agent", "config", "data", "what")
 
 
 async def packed(connection: "Connection", user_id: str, now: datetime) -> AsyncIterator[bytes]:

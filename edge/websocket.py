@@ -18,6 +18,7 @@ from edge.errors import Refused
 from edge.feeds import Feeds
 from edge.followers import Follower
 from edge.hub import Hub
+from edge.notifications import Notifications
 from edge.presence import Presence
 from edge.revocations import Revocations
 from edge.session import Close, Effect, Join, Perform, Renew, Send, Session, subscribed
@@ -45,8 +46,8 @@ class Connection:
     """A client's connection; see `edge.hub.Connection` for what the hub sees of it."""
 
     __slots__ = (
-        "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_presence", "_revocations",
-        "_session", "_settings", "_ws", "away", "follows", "projects", "slow",
+        "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_notifications", "_presence",
+        "_revocations", "_session", "_settings", "_ws", "away", "follows", "projects", "slow",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +60,7 @@ class Connection:
         commands: Commands,
         presence: Presence,
         revocations: Revocations,
+        notifications: Notifications,
         settings: GatewaySettings,
     ) -> None:
         self._ws = ws
@@ -69,6 +71,7 @@ class Connection:
         self._commands = commands
         self._presence = presence
         self._revocations = revocations
+        self._notifications = notifications
         self._settings = settings
         self._closing: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -316,6 +319,8 @@ class Connection:
                 await commands.check_may_write(me, frame.conversation_id)
                 await self._presence.typing(frame.conversation_id, me)
                 return None
+            case frames.NotificationsRead():
+                return {"unread": await self._notifications.read(me, frame.up_to)}
             case frames.PresenceSet():
                 self.away = frame.status == "away"
                 for conversation_id, follower in self.follows.items():

@@ -30,7 +30,7 @@ def project_channel(project_id: str) -> str:
 
 
 def user_channel(user_id: str) -> str:
-    """Pushes for all sockets of one person, ready to be sent as they are (`frames.MessageRejectedPush`)."""
+    """Pushes for all sockets of one person, ready to be sent as they are (`frames.PERSONAL`)."""
     return f"user:{user_id}"
 
 

@@ -19,6 +19,8 @@ from schemas.frames import PresenceStatus
 
 _KEPT_S: Final = 3 * 60 * 60
 """Seconds that a conversation's hash outlives the last change in it. Gateways tell everything again more often."""
+_LEAVING_S: Final = 60
+"""Seconds that a conversation's second hash outlives the last change in it: longer than anybody lingers."""
 _GATEWAYS: Final = "gateways"
 """Sorted set: gateways by the end of their lease, in seconds of Redis' own clock."""
 
@@ -68,6 +70,11 @@ def presence_key(conversation_id: str) -> str:
     return f"presence:{conversation_id}"
 
 
+def leaving_key(conversation_id: str) -> str:
+    """Hash: `gateway/user` → 1, of those whose last window there closed a moment ago. They are still shown."""
+    return f"leaving:{conversation_id}"
+
+
 # KEYS: gateways. ARGV: this gateway, seconds of its lease. Redis' clock is the only one, so nobody's can be wrong.
 _BEAT: Final = """
 local time = redis.call('TIME')
@@ -76,6 +83,16 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1]) and 1 or 0
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 return {known, redis.call('ZRANGE', KEYS[1], 0, -1)}
+"""
+
+# KEYS: gateways, then two hashes for each conversation.
+_LOOKING: Final = """
+local found = {redis.call('ZRANGE', KEYS[1], 0, -1)}
+for i = 2, #KEYS, 2 do
+    found[i] = redis.call('HGETALL', KEYS[i])
+    found[i + 1] = redis.call('HKEYS', KEYS[i + 1])
+end
+return found
 """
 
 # KEYS: gateways, hashes. Who is alive and who is there are of one moment.
@@ -110,11 +127,56 @@ async def tell(redis: Redis, changes: Sequence[tuple[str, PresenceMessage]]) -> 
             key, field = presence_key(conversation_id), f"{change.gateway}/{change.user_id}"
             if change.status == "offline":
                 pipeline.hdel(key, field)
+                pipeline.hdel(leaving_key(conversation_id), field)
             else:
                 pipeline.hset(key, field, change.status)
                 pipeline.expire(key, _KEPT_S)
             pipeline.publish(conversation_channel(conversation_id), msgspec.json.encode(change))
         await pipeline.execute()
+
+
+async def turn(redis: Redis, gateway: str, turned: Mapping[tuple[str, str], bool]) -> None:
+    """Note who closed their last window here, or came back to one; nobody is told.
+
+    Args:
+        turned: by conversation and person; true for those who closed it.
+
+    Raises:
+        redis.exceptions.RedisError: any of it may or may not have been noted; doing it again changes nothing.
+    """
+    if not turned:
+        return
+    async with redis.pipeline(transaction=False) as pipeline:
+        for (conversation_id, user_id), closed in turned.items():
+            key, field = leaving_key(conversation_id), f"{gateway}/{user_id}"
+            if closed:
+                pipeline.hset(key, field, 1)
+                pipeline.expire(key, _LEAVING_S)
+            else:
+                pipeline.hdel(key, field)
+        await pipeline.execute()
+
+
+async def looking(redis: Redis, conversation_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Who looks at each of these conversations now: has a window of it in front of them, through a living gateway.
+
+    Raises:
+        one of `infra.redis.AWAY`.
+    """
+    if not conversation_ids:
+        return {}
+    keys = [key for id in conversation_ids for key in (presence_key(id), leaving_key(id))]
+    alive, *hashes = await redis.eval(_LOOKING, 1 + len(keys), _GATEWAYS, *keys)
+    gateways = {name.decode() for name in alive}
+    found = {}
+    for conversation_id, pairs, left in zip(conversation_ids, hashes[::2], hashes[1::2], strict=True):
+        leaving = {field.decode() for field in left}
+        found[conversation_id] = {
+            entry.user_id
+            for entry in _entries(pairs)
+            if entry.status == "online" and entry.gateway in gateways and "/".join(entry[:2]) not in leaving
+        }
+    return found
 
 
 async def tell_typing(redis: Redis, conversation_id: str, user_id: str) -> None:

@@ -215,6 +215,12 @@ class PresenceSet(ClientFrame, frozen=True, kw_only=True, tag="presence.set"):
     status: Literal["online", "away"]
 
 
+class NotificationsRead(ClientFrame, frozen=True, kw_only=True, tag="notifications.read"):
+    """The person has seen this notification, and with it all that are older."""
+
+    up_to: UuidText
+
+
 class Ping(ClientFrame, frozen=True, kw_only=True, tag="ping"):
     """Also the answer to the server's own ping; then the id may be left out."""
 
@@ -235,6 +241,7 @@ ClientFrames = (
     | RunCancel
     | Typing
     | PresenceSet
+    | NotificationsRead
     | Ping
 )
 
@@ -302,6 +309,19 @@ class Rejected(Struct, frozen=True, kw_only=True):
     message_id: str
     client_message_id: str
     code: str
+
+
+class Notification(Struct, frozen=True, kw_only=True):
+    """Something that happened while this person was not looking; `data` says what it is about, by ids."""
+
+    id: str
+    kind: str
+    project_id: str
+    data: dict[str, str | int]
+    occurred_at: datetime
+    created_at: datetime
+    """Their order; one that is told late stands above those that were told before."""
+    read: bool
 
 
 class Push(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -397,6 +417,20 @@ class TypingPush(Push, frozen=True, kw_only=True, tag="typing"):
     expires_in_ms: int
 
 
+class NotificationCreated(Push, frozen=True, kw_only=True, tag="notification.created"):
+    """To all sockets of its person. It may come twice: what has the same id is the same. `unread` counts it."""
+
+    notification: Notification
+    unread: int
+
+
+class NotificationsReadPush(Push, frozen=True, kw_only=True, tag="notifications.read"):
+    """Read on one of their screens: this one and all below it are read, and `unread` are left."""
+
+    up_to: str
+    unread: int
+
+
 class ServerPing(Push, frozen=True, kw_only=True, tag="ping"):
     pass
 
@@ -466,6 +500,12 @@ class CancelReply(Struct, frozen=True, kw_only=True):
     status: str
 
 
+class NotificationsReadReply(Struct, frozen=True, kw_only=True):
+    """How many notifications are still unread."""
+
+    unread: int
+
+
 class EmptyReply(Struct, frozen=True, kw_only=True):
     pass
 
@@ -516,6 +556,7 @@ REPLIES: Final[dict[type[ClientFrame], type[Struct]]] = {
     RunCancel: CancelReply,
     Typing: EmptyReply,
     PresenceSet: EmptyReply,
+    NotificationsRead: NotificationsReadReply,
     Ping: EmptyReply,
 }
 
@@ -533,8 +574,13 @@ PUSHES: Final = (
     Subscribed,
     PresencePush,
     TypingPush,
+    NotificationCreated,
+    NotificationsReadPush,
     ServerPing,
     Goodbye,
 )
+
+PERSONAL = MessageRejectedPush | NotificationCreated | NotificationsReadPush
+"""What goes to all sockets of one person, whatever they follow."""
 
 decode_client_frame = msgspec.json.Decoder(ClientFrames).decode

@@ -154,3 +154,8 @@ def budget_id(project_id: str, user_id: str | None, agent_id: str | None, period
 def fact_id(conversation_id: str, cause: str) -> str:
     """The record of what followed from one command."""
     return _derived(conversation_id, f"fact/{cause}")
+
+
+def notification_id(cause: str, kind: str, user_id: str) -> str:
+    """What a person is told, as this kind of notification, of one thing; `cause` is that thing's id."""
+    return _derived(cause, f"notification/{kind}/{user_id}")

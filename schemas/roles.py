@@ -23,6 +23,7 @@ class Action(StrEnum):
         SHARE: make a link with which anybody reads a conversation, and take it back.
         MANAGE_CONVERSATIONS: archive, delete and restore conversations that others have started.
         MANAGE_AGENTS: create, change and delete agents, their secrets included.
+        MANAGE_WEBHOOKS: see, create, change and delete webhooks, their secrets included.
         MANAGE_MEMBERS: invite people, change roles below owner, and send people away.
         MANAGE_MONEY: put credit in, and say what agents cost.
         READ_AUDIT: see who did what.
@@ -36,6 +37,7 @@ class Action(StrEnum):
     SHARE = auto()
     MANAGE_CONVERSATIONS = auto()
     MANAGE_AGENTS = auto()
+    MANAGE_WEBHOOKS = auto()
     MANAGE_MEMBERS = auto()
     MANAGE_MONEY = auto()
     READ_AUDIT = auto()
@@ -49,6 +51,7 @@ _MEMBER: Final = _VIEWER | {Action.WRITE, Action.SHARE}
 _ADMIN: Final = _MEMBER | {
     Action.MANAGE_CONVERSATIONS,
     Action.MANAGE_AGENTS,
+    Action.MANAGE_WEBHOOKS,
     Action.MANAGE_MEMBERS,
     Action.MANAGE_MONEY,
     Action.READ_AUDIT,

@@ -1,5 +1,5 @@
-"""Run one processor: `python -m streams conversations|replies|history|live|billing|outbox`, with settings from the
-environment; or `… replay …`, which `chorus replay` runs."""
+"""Run one processor: `python -m streams conversations|replies|history|live|billing|notifications|outbox`, with settings
+from the environment; or `… replay …`, which `chorus replay` runs."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from importlib import import_module
 
 from infra.settings import BadSetting
 
-ROLES = ("conversations", "replies", "history", "live", "billing", "outbox")
+ROLES = ("conversations", "replies", "history", "live", "billing", "notifications", "outbox")
 
 
 def main(arguments: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Who is in a project, as what: people come, change and go. A project always has an owner."""
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,7 +17,10 @@ from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
 from edge.rest.repeats import Once
 from edge.rest.services import Caller, ServicesOf
+from infra import notifications
 from schemas.frames import ErrorCode
+from schemas.ids import new_id
+from schemas.notifications import Kind, Notice
 from schemas.roles import Action, Role, may_set_role
 
 if TYPE_CHECKING:
@@ -90,6 +94,7 @@ async def add_member(
             added, token = await invitations.invite(held, new.email, new.role)
         elif await enter(held.connection, project_id, user_id, new.role):
             added = await _member(held.connection, project_id, user_id)
+            await notifications.store(held.connection, [_invitation(held, user_id, new.role, added.created_at)])
             await _note(held, user_id, None, new.role)
         else:
             raise Conflict(email="This person is a member already; change their role instead.")
@@ -150,6 +155,17 @@ async def _set_role(held: Held, user_id: str, role: str | None) -> None:
         await held.connection.execute(_SET_ROLE, held.project_id, user_id, role)
     await invitations.withdraw_of(held, user_id, role)
     await _note(held, user_id, present, role)
+
+
+def _invitation(held: Held, user_id: str, role: str, at: datetime) -> Notice:
+    return Notice(
+        id=new_id(),  # nothing names a membership; its transaction makes it once
+        user_id=user_id,
+        kind=Kind.INVITATION,
+        project_id=held.project_id,
+        occurred_at=at,
+        data={"by": held.user_id, "role": role},
+    )
 
 
 async def _note(held: Held, user_id: str, before: str | None, after: str | None) -> None:

@@ -15,7 +15,6 @@ from redis.asyncio import Redis
 from edge.access import Access
 from edge.commands import Commands
 from edge.errors import Refused
-from edge.mail import Mail
 from edge.oauth.flow import Provider
 from edge.passwords import Passwords
 from edge.replica import Replica
@@ -27,6 +26,7 @@ from edge.revocations import Revocations
 from edge.tokens import Principal, Tokens
 from infra import history, live, redis
 from infra.keyring import Keyring
+from infra.mail import Mail
 from infra.postgres import AWAY
 from infra.secrets import Secrets
 from schemas.frames import ErrorCode

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from edge.mail import is_loopback
+from infra.mail import is_loopback
 from infra.settings import AgentSettings, BadSetting, switched_on
+from infra.webhooks import WebhookSettings
 
 ROUTES: Final = (
     "auth",
@@ -20,6 +21,8 @@ ROUTES: Final = (
     "money",
     "search",
     "audit",
+    "notifications",
+    "webhooks",
     "config",
     "page",
 )
@@ -59,6 +62,8 @@ class RestSettings:
     """Pages of shared conversations for one address, as many at once: a reader scrolls, and nobody tries links."""
     private_agents: bool = False
     """Whether people's own agents may have addresses inside; `infra.settings.AgentSettings` says what that means."""
+    private_webhooks: bool = False
+    """Whether webhooks may have addresses inside; `infra.webhooks.WebhookSettings` says what that means."""
     web: Path = Path(__file__).parent.parent / "web" / "dist"
     """Folder of the built page; there is a clear answer where it is missing."""
 
@@ -83,6 +88,7 @@ class RestSettings:
             routes=routes or cls.routes,
             trusted_proxies=env.get("CHORUS_TRUSTED_PROXIES", ""),
             private_agents=AgentSettings.from_env(env).private_addresses,
+            private_webhooks=WebhookSettings.from_env(env).private_addresses,
             web=Path(env.get("CHORUS_WEB") or cls.web),
             requests_per_minute=_count(env, "CHORUS_REQUESTS_PER_MINUTE", cls.requests_per_minute),
             anonymous_requests_per_minute=_count(

@@ -17,6 +17,7 @@ PACKAGE_OF = {
     "history": "streams",
     "live": "streams",
     "billing": "streams",
+    "notifications": "streams",
     "outbox": "streams",
 }
 """Each role that `chorus run` knows, and the package that has it."""

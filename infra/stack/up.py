@@ -112,7 +112,7 @@ def our_processes(config: StackConfig, env: dict[str, str]) -> list[Part]:
     for n in range(config.gateways):
         own = {} if config.ws_extra_port is None else {"CHORUS_WS_EXTRA_PORT": str(config.ws_extra_port + n)}
         gateways.append(OurProcess("gateway", n, env | own, port=config.ws_port))
-    roles = ("conversations", "replies", "history", "live", "billing", "outbox")
+    roles = ("conversations", "replies", "history", "live", "billing", "notifications", "outbox")
     rest = [OurProcess(role, 0, env) for role in roles]
     return [OurProcess("api", 0, env, port=config.http_port), *gateways, *rest]
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from edge.mail import MOST_WAITING, TRIES, Mail, MailSettings
+from infra.mail import MOST_WAITING, TRIES, Mail, MailSettings
 from infra.settings import BadSetting
 from infra.stack.ports import free_port
 from tests.accounts.post import post_office

@@ -27,10 +27,10 @@ NOT_CHECKED: Final = {
 CHECKED: Final[list[CheckFunction]] = [check for check in CHECKS.get_all() if check.__name__ not in NOT_CHECKED]
 NOT_ALWAYS_TAKEN: Final = {
     "cursor", "after", "before", "q", "confirm", "token", "default_agent_id", "new_password", "next",
-    "Idempotency-Key", "If-Match", "If-None-Match",
+    "Idempotency-Key", "If-Match", "If-None-Match", "url", "up_to",
 }  # fmt: skip
 """What the document cannot say the good values of: places in a list, searches, which need a word, names, secrets, ways
-back on this site, what was sent or read before."""
+back on this site, what was sent or read before, addresses that anybody may be called at, notifications."""
 PATIENCE_S: Final = 20
 
 
@@ -40,6 +40,8 @@ async def things(person: Person) -> dict[str, str]:
     path = f"/v1/conversations/{conversation_id}"
     body = {"client_message_id": conversation_id, "content": "hello"}
     sent = await person.call("POST", f"{path}/messages", body)
+    hook = {"url": "https://example.org/hook", "kinds": ["training"]}
+    webhook = await person.call("POST", f"/v1/projects/{person.project_id}/webhooks", hook)
     agents = await person.call("GET", f"/v1/projects/{person.project_id}/agents")
     return {
         "project_id": person.project_id,
@@ -48,6 +50,7 @@ async def things(person: Person) -> dict[str, str]:
         "run_id": sent["run_id"],
         "agent_id": agents["data"][0]["id"],
         "user_id": person.user["id"],
+        "webhook_id": webhook["id"],
     }
 
 

@@ -47,6 +47,7 @@ VALUES: Final[Node] = {
     "role": "admin",
     "confirm": "Mine now",
     "config": {"kind": "scripted"},
+    "url": "https://example.org/hook",
 }
 """Good values of fields that name nothing."""
 
@@ -64,6 +65,7 @@ async def things(person: Person) -> dict[str, str]:
     sent = await person.call("POST", f"{path}/messages", {"client_message_id": str(uuid4()), "content": "hello"})
     project = f"/v1/projects/{person.project_id}"
     agent_id = (await person.call("GET", f"{project}/agents"))["data"][0]["id"]
+    hook = {"url": VALUES["url"], "kinds": ["training"]}  # nothing comes of it by itself
     invited = await person.call("POST", f"{project}/members", {"email": f"{uuid4()}@example.org", "role": "member"})
     return {
         "user_id": person.user["id"],
@@ -77,7 +79,18 @@ async def things(person: Person) -> dict[str, str]:
         "share_id": (await person.call("POST", f"{path}/shares"))["id"],
         "invitation_id": invited["invitation_id"],
         "session_id": (await person.call("GET", "/v1/users/me/sessions"))["data"][0]["id"],
+        "webhook_id": (await person.call("POST", f"{project}/webhooks", hook))["id"],
+        "up_to": await notification(person),
     }
+
+
+async def notification(person: Person) -> str:
+    """What this person is told: that the answer to what they said has ended, as they do not look."""
+    async with asyncio.timeout(60):
+        while True:
+            if found := (await person.call("GET", "/v1/notifications"))["data"]:
+                return str(found[0]["id"])
+            await asyncio.sleep(0.1)
 
 
 @dataclass
@@ -111,7 +124,7 @@ def _value(openapi: Node, name: str, schema: Node) -> Any:
 
 
 def is_thing(name: str) -> bool:
-    return (name == "id" or name.endswith("_id") or name == "edits") and name not in NO_THINGS
+    return (name == "id" or name.endswith("_id") or name in ("edits", "up_to")) and name not in NO_THINGS
 
 
 def requests(openapi: Node, own: dict[str, str], given: dict[str, str]) -> Iterator[Asked]:

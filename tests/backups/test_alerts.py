@@ -21,7 +21,7 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 ALERTS = [pytest.param(rule, id=rule["alert"]) for rule in RULES]
-WORKERS = ("conversations", "replies", "history", "live", "billing", "outbox")
+WORKERS = ("conversations", "replies", "history", "live", "billing", "notifications", "outbox")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from infra.settings import KafkaSettings
 from schemas import events, ids, shown
 from schemas.conversation import RECENT_CAUSES
 from schemas.sealing import DataKey
-from streams.workers.history import HistorySink, SinkAhead
+from streams.sinks import SinkAhead
+from streams.workers.history import HistorySink
 from tests.projections.conftest import NewSink, Pool, delivered
 from tests.projections.talk import Talk
 from tests.running import Stack

@@ -17,6 +17,18 @@ Publisher(KafkaSettings(), "/test")
 from agents.openai_http import http_session
 http_session()
 """,
+    "telling people": """
+from streams.teller import Teller
+Teller(None, None)
+""",
+    "calling webhooks": """
+from streams.deliverer import Deliverer
+Deliverer(None, None, None)
+""",
+    "mailing people": """
+from streams.mailer import Mailer
+Mailer(None, None, "")
+""",
     "telling deltas": """
 from infra.deltas import Deltas
 Deltas(None)

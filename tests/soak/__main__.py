@@ -38,7 +38,7 @@ EVERY_S = 5.0
 CONVERSATIONS_MEMORY = 4 * 2**20
 """Bytes for conversations in memory: so few that they are full while it is still warming up."""
 
-OURS = ("gateway", "api", "conversations", "replies", "history", "live", "outbox")
+OURS = ("gateway", "api", "conversations", "replies", "history", "live", "notifications", "outbox")
 """Roles that are judged. What Kafka, PostgreSQL, Redis and the agent take is shown: their logs, tables and windows grow
 by design."""
 

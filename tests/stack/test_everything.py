@@ -12,7 +12,7 @@ import pytest
 from infra.stack import state as states
 from tests.running import CHORUS, ROOT, Chorus, answers_200, own_settings, port_settings
 
-OURS = ("api", "gateway", "conversations", "replies", "history", "live", "billing", "outbox")
+OURS = ("api", "gateway", "conversations", "replies", "history", "live", "billing", "notifications", "outbox")
 ROLES = {"kafka", "postgres", "redis", *OURS}
 
 

@@ -46,6 +46,23 @@ class AnswerAgain(Struct, kw_only=True):
     client_request_id: str
 
 
+class Attempt(Struct, kw_only=True):
+    """`status` is what the receiver answered; without an answer `error` says why."""
+
+    at: datetime
+    took_ms: int
+    status: int | None
+    error: str | None
+
+
+class Channels(Struct, kw_only=True):
+    """By which channels one kind of notification is told."""
+
+    app: bool | UnsetType = UNSET
+    webhook: bool | UnsetType = UNSET
+    email: bool | UnsetType = UNSET
+
+
 class Config(Struct, kw_only=True):
     ws_url: str
     version: str
@@ -86,6 +103,17 @@ class ConversationNamed(Struct, kw_only=True):
 class Credited(Struct, kw_only=True):
     transaction_id: str
     wallet: "Wallet"
+
+
+class Delivery(Struct, kw_only=True):
+    """`id` is the `webhook-id`. `next_at` is when it is attempted next; null where it is not."""
+
+    id: str
+    type: str
+    status: str
+    created_at: datetime
+    next_at: datetime | None
+    attempts: list["Attempt"]
 
 
 class Delta(Struct, kw_only=True):
@@ -331,6 +359,34 @@ class NewShare(Struct, kw_only=True):
     url: str
 
 
+class NewWebhook(Struct, kw_only=True):
+    """`kinds` says which notifications are sent; none, or absent: all, also those that come to be."""
+
+    url: str
+    kinds: list["Kind"] | UnsetType = UNSET
+
+
+class Notification(Struct, kw_only=True):
+    """`kind` says why one is told: `mention`, `answer` (one's own has ended unseen), `invitation`, `budget`,
+    `deployment`, `training`; others may come. `data` says what it is about, by ids. Newest first is by `created_at`."""
+
+    id: str
+    kind: str
+    project_id: str
+    data: dict[str, Any]
+    occurred_at: datetime
+    created_at: datetime
+    read: bool
+
+
+class Notifications(Struct, kw_only=True):
+    """`unread` counts all that are unread, on whatever page."""
+
+    data: list["Notification"]
+    next_cursor: str | None
+    unread: int
+
+
 class OneIdentity(Struct, kw_only=True):
     """`email` is what the provider said last; it need not be the account's."""
 
@@ -368,6 +424,11 @@ class PageAgent(Struct, kw_only=True):
 
 class PageConversation(Struct, kw_only=True):
     data: list["Conversation"]
+    next_cursor: str | None
+
+
+class PageDelivery(Struct, kw_only=True):
+    data: list["Delivery"]
     next_cursor: str | None
 
 
@@ -411,6 +472,11 @@ class PageSession(Struct, kw_only=True):
     next_cursor: str | None
 
 
+class PageWebhook(Struct, kw_only=True):
+    data: list["Webhook"]
+    next_cursor: str | None
+
+
 class Params(Struct, kw_only=True):
     """The model's own; what is absent is left to the model."""
 
@@ -433,6 +499,17 @@ class PasswordChange(Struct, kw_only=True):
 
     current_password: str | None | UnsetType = UNSET
     new_password: str
+
+
+class Preferences(Struct, kw_only=True):
+    """What is absent is told by every channel but mail."""
+
+    mention: "Channels | UnsetType" = UNSET
+    answer: "Channels | UnsetType" = UNSET
+    invitation: "Channels | UnsetType" = UNSET
+    budget: "Channels | UnsetType" = UNSET
+    deployment: "Channels | UnsetType" = UNSET
+    training: "Channels | UnsetType" = UNSET
 
 
 class Price(Struct, kw_only=True):
@@ -489,6 +566,10 @@ class ProjectChange(Struct, kw_only=True):
 
 class ProjectNamed(Struct, kw_only=True):
     name: str
+
+
+class Read(Struct, kw_only=True):
+    up_to: str
 
 
 class Receipt(Struct, kw_only=True):
@@ -643,6 +724,12 @@ class SignedIn(Struct, kw_only=True):
     expires_in: int
 
 
+class Testing(Struct, kw_only=True):
+    """What to look for among the deliveries."""
+
+    delivery_id: str
+
+
 class Timeouts(Struct, kw_only=True):
     """Seconds; what is absent is as for every agent."""
 
@@ -652,6 +739,10 @@ class Timeouts(Struct, kw_only=True):
     whole_s: float | None | UnsetType = UNSET
     retry_s: float | None | UnsetType = UNSET
     usage_s: float | None | UnsetType = UNSET
+
+
+class Unread(Struct, kw_only=True):
+    unread: int
 
 
 class Usage(Struct, kw_only=True):
@@ -698,6 +789,44 @@ class Way(Struct, kw_only=True):
 
 class WayWanted(Struct, kw_only=True):
     next: str | UnsetType = UNSET
+
+
+class Webhook(Struct, kw_only=True):
+    """`failing_since`: nothing was delivered since. `disabled_at`: nothing is sent any more, and `disabled_why`."""
+
+    id: str
+    url: str
+    kinds: list[str]
+    created_by: str | None
+    created_at: datetime
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_why: str | None
+
+
+class WebhookChange(Struct, kw_only=True):
+    """What is absent stays. `enabled` true also forgets past failures."""
+
+    url: str | None | UnsetType = UNSET
+    kinds: list["Kind"] | None | UnsetType = UNSET
+    enabled: bool | None | UnsetType = UNSET
+
+
+class WebhookWithSecret(Struct, kw_only=True):
+    """`secret` is shown this once: receivers verify signatures with it."""
+
+    id: str
+    url: str
+    kinds: list[str]
+    created_by: str | None
+    created_at: datetime
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_why: str | None
+    secret: str
+
+
+Kind = str
 
 
 Role = str
@@ -1251,10 +1380,16 @@ class Api(Caller):
         answer: Wallet = await self.call("GET", f"/v1/projects/{self.quoted(project_id)}/wallet", {200: Wallet})
         return answer
 
-    async def post_project_credits(self, project_id: str, body: NewCredit) -> Credited:
+    async def post_project_credits(
+        self, project_id: str, body: NewCredit, *, idempotency_key: str | None = None
+    ) -> Credited:
         """Put credit in; it can be spent at once. Owners and admins may. The first credit decides the wallet's currency."""
         answer: Credited = await self.call(
-            "POST", f"/v1/projects/{self.quoted(project_id)}/credits", {201: Credited}, body=body
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/credits",
+            {201: Credited},
+            body=body,
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 
@@ -1316,6 +1451,94 @@ class Api(Caller):
             "GET",
             f"/v1/projects/{self.quoted(project_id)}/audit",
             {200: PageEntry},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def get_notifications(
+        self, *, unread: bool | None = None, limit: int | None = None, cursor: str | None | None = None
+    ) -> Notifications:
+        """What happened while the caller was not looking, newest first, for 90 days."""
+        answer: Notifications = await self.call(
+            "GET", "/v1/notifications", {200: Notifications}, query={"unread": unread, "limit": limit, "cursor": cursor}
+        )
+        return answer
+
+    async def post_notifications_read(self, body: Read) -> Unread:
+        """This notification is read, and all below it, on every screen; how many are left."""
+        answer: Unread = await self.call("POST", "/v1/notifications/read", {200: Unread}, body=body)
+        return answer
+
+    async def get_notifications_preferences(self) -> Preferences:
+        """By which channels the caller wants which kind."""
+        answer: Preferences = await self.call("GET", "/v1/notifications/preferences", {200: Preferences})
+        return answer
+
+    async def put_notifications_preferences(self, body: Preferences) -> Preferences:
+        """All of them at once. What was told before stays told."""
+        answer: Preferences = await self.call("PUT", "/v1/notifications/preferences", {200: Preferences}, body=body)
+        return answer
+
+    async def get_project_webhooks(
+        self, project_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageWebhook:
+        """Oldest first; owners and admins see them."""
+        answer: PageWebhook = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks",
+            {200: PageWebhook},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def post_project_webhooks(self, project_id: str, body: NewWebhook) -> WebhookWithSecret:
+        """The project's notifications are sent there from now on, signed as Standard Webhooks has it."""
+        answer: WebhookWithSecret = await self.call(
+            "POST", f"/v1/projects/{self.quoted(project_id)}/webhooks", {201: WebhookWithSecret}, body=body
+        )
+        return answer
+
+    async def patch_project_webhook(self, project_id: str, webhook_id: str, body: WebhookChange) -> Webhook:
+        """One that was switched off, by hand or for its failures, is switched on again by `enabled`."""
+        answer: Webhook = await self.call(
+            "PATCH",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}",
+            {200: Webhook},
+            body=body,
+        )
+        return answer
+
+    async def delete_project_webhook(self, project_id: str, webhook_id: str) -> None:
+        """With what is still to be delivered, and the log of what was."""
+        answer: None = await self.call(
+            "DELETE", f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}", {204: None}
+        )
+        return answer
+
+    async def post_project_webhook_secret(self, project_id: str, webhook_id: str) -> WebhookWithSecret:
+        """Another secret. For 24 hours each webhook carries a signature with either, so receivers change when they like."""
+        answer: WebhookWithSecret = await self.call(
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/secret",
+            {200: WebhookWithSecret},
+        )
+        return answer
+
+    async def post_project_webhook_test(self, project_id: str, webhook_id: str) -> Testing:
+        """Send one of type `webhook.test`, and see among the deliveries what becomes of it."""
+        answer: Testing = await self.call(
+            "POST", f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/test", {202: Testing}
+        )
+        return answer
+
+    async def get_project_webhook_deliveries(
+        self, project_id: str, webhook_id: str, *, limit: int | None = None, cursor: str | None | None = None
+    ) -> PageDelivery:
+        """What was sent, or is to be, with every attempt; newest first, for 30 days."""
+        answer: PageDelivery = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/deliveries",
+            {200: PageDelivery},
             query={"limit": limit, "cursor": cursor},
         )
         return answer

@@ -29,6 +29,19 @@ export interface AnswerAgain {
   client_request_id: string;
 }
 
+export interface Attempt {
+  at: string;
+  took_ms: number;
+  status: number | null;
+  error: string | null;
+}
+
+export interface Channels {
+  app?: boolean;
+  webhook?: boolean;
+  email?: boolean;
+}
+
 export interface Config {
   ws_url: string;
   version: string;
@@ -63,6 +76,15 @@ export interface ConversationNamed {
 export interface Credited {
   transaction_id: string;
   wallet: Wallet;
+}
+
+export interface Delivery {
+  id: string;
+  type: string;
+  status: "waiting" | "delivered" | "failed";
+  created_at: string;
+  next_at: string | null;
+  attempts: Attempt[];
 }
 
 export interface Delta {
@@ -145,6 +167,8 @@ export interface KeptThing {
   what: string;
   why: string;
 }
+
+export type Kind = "mention" | "answer" | "invitation" | "budget" | "deployment" | "training";
 
 export interface LedgerEntry {
   id: string;
@@ -262,6 +286,27 @@ export interface NewShare {
   url: string;
 }
 
+export interface NewWebhook {
+  url: string;
+  kinds?: Kind[];
+}
+
+export interface Notification {
+  id: string;
+  kind: string;
+  project_id: string;
+  data: Record<string, unknown>;
+  occurred_at: string;
+  created_at: string;
+  read: boolean;
+}
+
+export interface Notifications {
+  data: Notification[];
+  next_cursor: string | null;
+  unread: number;
+}
+
 export interface OneIdentity {
   provider: string;
   email: string | null;
@@ -292,6 +337,11 @@ export interface PageAgent {
 
 export interface PageConversation {
   data: Conversation[];
+  next_cursor: string | null;
+}
+
+export interface PageDelivery {
+  data: Delivery[];
   next_cursor: string | null;
 }
 
@@ -335,6 +385,11 @@ export interface PageSession {
   next_cursor: string | null;
 }
 
+export interface PageWebhook {
+  data: Webhook[];
+  next_cursor: string | null;
+}
+
 export interface Params {
   temperature?: number | null;
   top_p?: number | null;
@@ -353,6 +408,15 @@ export interface Params {
 export interface PasswordChange {
   current_password?: string | null;
   new_password: string;
+}
+
+export interface Preferences {
+  mention?: Channels;
+  answer?: Channels;
+  invitation?: Channels;
+  budget?: Channels;
+  deployment?: Channels;
+  training?: Channels;
 }
 
 export interface Price {
@@ -400,6 +464,10 @@ export interface ProjectChange {
 
 export interface ProjectNamed {
   name: string;
+}
+
+export interface Read {
+  up_to: string;
 }
 
 export interface Receipt {
@@ -530,6 +598,10 @@ export interface SignedIn {
   expires_in: number;
 }
 
+export interface Testing {
+  delivery_id: string;
+}
+
 export interface Timeouts {
   connect_s?: number | null;
   first_token_s?: number | null;
@@ -537,6 +609,10 @@ export interface Timeouts {
   whole_s?: number | null;
   retry_s?: number | null;
   usage_s?: number | null;
+}
+
+export interface Unread {
+  unread: number;
 }
 
 export interface Usage {
@@ -574,6 +650,35 @@ export interface Way {
 
 export interface WayWanted {
   next?: string;
+}
+
+export interface Webhook {
+  id: string;
+  url: string;
+  kinds: string[];
+  created_by: string | null;
+  created_at: string;
+  failing_since: string | null;
+  disabled_at: string | null;
+  disabled_why: string | null;
+}
+
+export interface WebhookChange {
+  url?: string | null;
+  kinds?: Kind[] | null;
+  enabled?: boolean | null;
+}
+
+export interface WebhookWithSecret {
+  id: string;
+  url: string;
+  kinds: string[];
+  created_by: string | null;
+  created_at: string;
+  failing_since: string | null;
+  disabled_at: string | null;
+  disabled_why: string | null;
+  secret: string;
 }
 
 export interface Operations {
@@ -950,24 +1055,34 @@ export interface Operations {
     headers: undefined;
   };
   "GET /v1/projects/{project_id}/wallet": {
+    query: undefined;
     body: undefined;
     answer: Wallet;
+    headers: undefined;
   };
   "POST /v1/projects/{project_id}/credits": {
+    query: undefined;
     body: NewCredit;
     answer: Credited;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/projects/{project_id}/ledger": {
+    query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageLedgerEntry;
+    headers: undefined;
   };
   "GET /v1/agents/{agent_id}/prices": {
+    query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PagePrice;
+    headers: undefined;
   };
   "PUT /v1/agents/{agent_id}/price": {
+    query: undefined;
     body: NewPrice;
     answer: Price;
+    headers: undefined;
   };
   "GET /v1/search": {
     query: { q: string; project_id?: string | null; limit?: number; cursor?: string | null };
@@ -979,6 +1094,72 @@ export interface Operations {
     query: { limit?: number; cursor?: string | null };
     body: undefined;
     answer: PageEntry;
+    headers: undefined;
+  };
+  "GET /v1/notifications": {
+    query: { unread?: boolean; limit?: number; cursor?: string | null };
+    body: undefined;
+    answer: Notifications;
+    headers: undefined;
+  };
+  "POST /v1/notifications/read": {
+    query: undefined;
+    body: Read;
+    answer: Unread;
+    headers: undefined;
+  };
+  "GET /v1/notifications/preferences": {
+    query: undefined;
+    body: undefined;
+    answer: Preferences;
+    headers: undefined;
+  };
+  "PUT /v1/notifications/preferences": {
+    query: undefined;
+    body: Preferences;
+    answer: Preferences;
+    headers: undefined;
+  };
+  "GET /v1/projects/{project_id}/webhooks": {
+    query: { limit?: number; cursor?: string | null };
+    body: undefined;
+    answer: PageWebhook;
+    headers: undefined;
+  };
+  "POST /v1/projects/{project_id}/webhooks": {
+    query: undefined;
+    body: NewWebhook;
+    answer: WebhookWithSecret;
+    headers: undefined;
+  };
+  "PATCH /v1/projects/{project_id}/webhooks/{webhook_id}": {
+    query: undefined;
+    body: WebhookChange;
+    answer: Webhook;
+    headers: undefined;
+  };
+  "DELETE /v1/projects/{project_id}/webhooks/{webhook_id}": {
+    query: undefined;
+    body: undefined;
+    answer: undefined;
+    headers: undefined;
+  };
+  "POST /v1/projects/{project_id}/webhooks/{webhook_id}/secret": {
+    query: undefined;
+    body: undefined;
+    answer: WebhookWithSecret;
+    headers: undefined;
+  };
+  "POST /v1/projects/{project_id}/webhooks/{webhook_id}/test": {
+    query: undefined;
+    body: undefined;
+    answer: Testing;
+    headers: undefined;
+  };
+  "GET /v1/projects/{project_id}/webhooks/{webhook_id}/deliveries": {
+    query: { limit?: number; cursor?: string | null };
+    body: undefined;
+    answer: PageDelivery;
     headers: undefined;
   };
   "GET /v1/config": {

@@ -39,14 +39,14 @@ export const CLOSE_CODES = {
   TOO_MANY_CONNECTIONS: 4504,
 } as const;
 
-export type Action = "read" | "write" | "share" | "manage_conversations" | "manage_agents" | "manage_members" | "read_audit" | "rename_project" | "manage_owners" | "delete_project";
+export type Action = "read" | "write" | "share" | "manage_conversations" | "manage_agents" | "manage_webhooks" | "manage_members" | "manage_money" | "read_audit" | "rename_project" | "manage_owners" | "delete_project";
 
 /** What each role allows, from the least to the most. */
 export const MATRIX = {
   viewer: ["read"],
   member: ["read", "write", "share"],
-  admin: ["read", "write", "share", "manage_conversations", "manage_agents", "manage_members", "read_audit", "rename_project"],
-  owner: ["read", "write", "share", "manage_conversations", "manage_agents", "manage_members", "read_audit", "rename_project", "manage_owners", "delete_project"],
+  admin: ["read", "write", "share", "manage_conversations", "manage_agents", "manage_webhooks", "manage_members", "manage_money", "read_audit", "rename_project"],
+  owner: ["read", "write", "share", "manage_conversations", "manage_agents", "manage_webhooks", "manage_members", "manage_money", "read_audit", "rename_project", "manage_owners", "delete_project"],
 } as const satisfies Record<string, readonly Action[]>;
 
 export type Role = keyof typeof MATRIX;

@@ -87,7 +87,9 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Letter:
+class Letter:
+    """One mail; `id` makes its Message-ID, by which a reader knows one that comes twice."""
+
     id: str
     to: str
     subject: str
@@ -112,8 +114,8 @@ class Mail:
     def __init__(self, settings: MailSettings, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._settings = settings
         self._first_pause_s = first_pause_s
-        self._waiting: asyncio.Queue[_Letter] = asyncio.Queue()
-        self._paused: dict[_Letter, asyncio.TimerHandle] = {}
+        self._waiting: asyncio.Queue[Letter] = asyncio.Queue()
+        self._paused: dict[Letter, asyncio.TimerHandle] = {}
         """Those to be tried again. Nobody stands beside them: a mailbox that says "later" holds up no other's mail."""
 
     async def send(self, to: str, subject: str, text: str) -> None:
@@ -124,13 +126,13 @@ class Mail:
             text: plain text.
         """
         if self._settings.host is not None:
-            self._take(_Letter(new_id(), to, subject, text))
+            self._take(Letter(new_id(), to, subject, text))
         elif self._settings.printed:
             _mails.labels("printed").inc()
-            log.info("mail", to=_masked(to), subject=subject, text=text)
+            log.info("mail", to=masked(to), subject=subject, text=text)
         else:
             _mails.labels("unsent").inc()
-            log.error("mail is not sent: CHORUS_SMTP_URL is not set", to=_masked(to))
+            log.error("mail is not sent: CHORUS_SMTP_URL is not set", to=masked(to))
 
     async def run(self) -> None:
         """Send what is taken, until cancelled; then for a few seconds what is left."""
@@ -141,7 +143,7 @@ class Mail:
         finally:
             await self._drain()
 
-    def _take(self, letter: _Letter) -> None:
+    def _take(self, letter: Letter) -> None:
         if self._waiting.qsize() + len(self._paused) < MOST_WAITING:
             self._waiting.put_nowait(letter)
         else:
@@ -151,27 +153,27 @@ class Mail:
         while True:
             await self._deliver(await self._waiting.get())
 
-    async def _deliver(self, letter: _Letter) -> None:
+    async def _deliver(self, letter: Letter) -> None:
         try:
             await self._try(letter)
         except (OSError, smtplib.SMTPException) as error:
             again = replace(letter, tries=letter.tries + 1)
-            if again.tries == TRIES or not _may_pass(error):
-                _given_up(letter, _said(error))
+            if again.tries == TRIES or not may_pass(error):
+                _given_up(letter, said(error))
                 return
             pause = self._first_pause_s * 2**letter.tries
-            log.warning("mail is tried again", to=_masked(letter.to), error=_said(error), in_s=pause)
+            log.warning("mail is tried again", to=masked(letter.to), error=said(error), in_s=pause)
             self._paused[again] = asyncio.get_running_loop().call_later(pause, self._resume, again)
         else:
             _mails.labels("sent").inc()
 
-    def _resume(self, letter: _Letter) -> None:
+    def _resume(self, letter: Letter) -> None:
         self._paused.pop(letter).cancel()
         self._take(letter)
 
-    async def _try(self, letter: _Letter) -> None:
+    async def _try(self, letter: Letter) -> None:
         """One try, which may end though the process stops: cut in the middle it would be sent twice."""
-        speaking = asyncio.ensure_future(asyncio.to_thread(self._speak, letter))
+        speaking = asyncio.ensure_future(asyncio.to_thread(hand_over, self._settings, letter))
         try:
             await asyncio.shield(speaking)
         except asyncio.CancelledError:
@@ -188,31 +190,36 @@ class Mail:
             letter = self._waiting.get_nowait()
             try:
                 async with asyncio.timeout_at(deadline):
-                    await asyncio.to_thread(self._speak, letter)
+                    await asyncio.to_thread(hand_over, self._settings, letter)
                 _mails.labels("sent").inc()
             except TimeoutError:
                 _given_up(letter, "the process stops")
             except (OSError, smtplib.SMTPException) as error:
-                _given_up(letter, _said(error))
-
-    def _speak(self, letter: _Letter) -> None:
-        s = self._settings
-        assert s.host is not None
-        tls = ssl.create_default_context()
-        server: smtplib.SMTP
-        if s.implicit_tls:
-            server = smtplib.SMTP_SSL(s.host, s.port, timeout=_SERVER_LIMIT_S, context=tls)
-        else:
-            server = smtplib.SMTP(s.host, s.port, timeout=_SERVER_LIMIT_S)
-        with server:
-            if not s.implicit_tls and not is_loopback(s.host):
-                server.starttls(context=tls)
-            if s.user:
-                server.login(s.user, s.password)
-            server.send_message(letter.written(s.sender))
+                _given_up(letter, said(error))
 
 
-def _may_pass(error: Exception) -> bool:
+def hand_over(settings: MailSettings, letter: Letter) -> None:
+    """Give one mail to the server: blocks for as long as that takes, 20 s for each word of the server's at most.
+
+    Raises:
+        OSError, smtplib.SMTPException: it was not taken; `may_pass` says whether it may be another time.
+    """
+    assert settings.host is not None
+    tls = ssl.create_default_context()
+    server: smtplib.SMTP
+    if settings.implicit_tls:
+        server = smtplib.SMTP_SSL(settings.host, settings.port, timeout=_SERVER_LIMIT_S, context=tls)
+    else:
+        server = smtplib.SMTP(settings.host, settings.port, timeout=_SERVER_LIMIT_S)
+    with server:
+        if not settings.implicit_tls and not is_loopback(settings.host):
+            server.starttls(context=tls)
+        if settings.user:
+            server.login(settings.user, settings.password)
+        server.send_message(letter.written(settings.sender))
+
+
+def may_pass(error: Exception) -> bool:
     """Whether trying again may help: what a server refuses for good (5xx) it refuses again."""
     codes = [error.smtp_code] if isinstance(error, smtplib.SMTPResponseException) else []
     if isinstance(error, smtplib.SMTPRecipientsRefused):
@@ -220,18 +227,18 @@ def _may_pass(error: Exception) -> bool:
     return not any(code >= 500 for code in codes)
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """What a server said may repeat the recipient, so only its code is told."""
     code = getattr(error, "smtp_code", None)
     return type(error).__name__ if code is None else f"{type(error).__name__} {code}"
 
 
-def _given_up(letter: _Letter, error: str) -> None:
+def _given_up(letter: Letter, error: str) -> None:
     _mails.labels("given_up").inc()
-    log.error("mail is given up", to=_masked(letter.to), mail_id=letter.id, error=error)
+    log.error("mail is given up", to=masked(letter.to), mail_id=letter.id, error=error)
 
 
-def _masked(address: str) -> str:
+def masked(address: str) -> str:
     """Enough to find a mail by, too little to collect addresses from a log."""
     local, _, domain = address.rpartition("@")
     return f"{local[:2]}…@{domain}"

@@ -14,12 +14,13 @@ from edge.rest.answers import Answer, Page
 from edge.rest.fields import Body, Cursor, Id, Limit
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
+from edge.rest.repeats import Once
 from edge.rest.services import Caller, ServicesOf
 from infra import notifications as stored
 from schemas.frames import ErrorCode
 from schemas.notifications import Kind, Wishes
 
-router = APIRouter(tags=["notifications"], responses=refusals(ErrorCode.UNAVAILABLE))
+router = APIRouter(route_class=Once, tags=["notifications"], responses=refusals(ErrorCode.UNAVAILABLE))
 
 
 class Notification(Answer):

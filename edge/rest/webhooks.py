@@ -13,13 +13,14 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 
 from edge import audit
-from edge.errors import Refused, invalid
+from edge.errors import Forbidden, Refused, invalid
 from edge.problems import Conflict
 from edge.rest.answers import Answer, Page
 from edge.rest.changing import Held, changing
 from edge.rest.fields import Body, Cursor, IdInPath, Limit, Said, Text
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
+from edge.rest.repeats import Once
 from edge.rest.services import Caller, Services, ServicesOf
 from infra.addresses import is_public
 from schemas.frames import ErrorCode
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 router = APIRouter(
+    route_class=Once,
     tags=["webhooks"],
     responses=refusals(ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN),
 )
@@ -269,7 +271,7 @@ async def deliveries(
 
 async def _check_may(services: Services, caller: Caller, project_id: str) -> None:
     if not may(await services.access.project_role(caller.user_id, project_id), Action.MANAGE_WEBHOOKS):
-        raise Refused(ErrorCode.FORBIDDEN)
+        raise Forbidden(project_id, Action.MANAGE_WEBHOOKS)
 
 
 def _webhook(row: "asyncpg.Record | None") -> Webhook:

@@ -1464,9 +1464,11 @@ class Api(Caller):
         )
         return answer
 
-    async def post_notifications_read(self, body: Read) -> Unread:
+    async def post_notifications_read(self, body: Read, *, idempotency_key: str | None = None) -> Unread:
         """This notification is read, and all below it, on every screen; how many are left."""
-        answer: Unread = await self.call("POST", "/v1/notifications/read", {200: Unread}, body=body)
+        answer: Unread = await self.call(
+            "POST", "/v1/notifications/read", {200: Unread}, body=body, headers={"Idempotency-Key": idempotency_key}
+        )
         return answer
 
     async def get_notifications_preferences(self) -> Preferences:
@@ -1491,10 +1493,16 @@ class Api(Caller):
         )
         return answer
 
-    async def post_project_webhooks(self, project_id: str, body: NewWebhook) -> WebhookWithSecret:
+    async def post_project_webhooks(
+        self, project_id: str, body: NewWebhook, *, idempotency_key: str | None = None
+    ) -> WebhookWithSecret:
         """The project's notifications are sent there from now on, signed as Standard Webhooks has it."""
         answer: WebhookWithSecret = await self.call(
-            "POST", f"/v1/projects/{self.quoted(project_id)}/webhooks", {201: WebhookWithSecret}, body=body
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks",
+            {201: WebhookWithSecret},
+            body=body,
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 
@@ -1515,19 +1523,27 @@ class Api(Caller):
         )
         return answer
 
-    async def post_project_webhook_secret(self, project_id: str, webhook_id: str) -> WebhookWithSecret:
+    async def post_project_webhook_secret(
+        self, project_id: str, webhook_id: str, *, idempotency_key: str | None = None
+    ) -> WebhookWithSecret:
         """Another secret. For 24 hours each webhook carries a signature with either, so receivers change when they like."""
         answer: WebhookWithSecret = await self.call(
             "POST",
             f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/secret",
             {200: WebhookWithSecret},
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 
-    async def post_project_webhook_test(self, project_id: str, webhook_id: str) -> Testing:
+    async def post_project_webhook_test(
+        self, project_id: str, webhook_id: str, *, idempotency_key: str | None = None
+    ) -> Testing:
         """Send one of type `webhook.test`, and see among the deliveries what becomes of it."""
         answer: Testing = await self.call(
-            "POST", f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/test", {202: Testing}
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}/test",
+            {202: Testing},
+            headers={"Idempotency-Key": idempotency_key},
         )
         return answer
 

@@ -1106,7 +1106,7 @@ export interface Operations {
     query: undefined;
     body: Read;
     answer: Unread;
-    headers: undefined;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/notifications/preferences": {
     query: undefined;
@@ -1130,7 +1130,7 @@ export interface Operations {
     query: undefined;
     body: NewWebhook;
     answer: WebhookWithSecret;
-    headers: undefined;
+    headers: { "Idempotency-Key"?: string };
   };
   "PATCH /v1/projects/{project_id}/webhooks/{webhook_id}": {
     query: undefined;
@@ -1148,13 +1148,13 @@ export interface Operations {
     query: undefined;
     body: undefined;
     answer: WebhookWithSecret;
-    headers: undefined;
+    headers: { "Idempotency-Key"?: string };
   };
   "POST /v1/projects/{project_id}/webhooks/{webhook_id}/test": {
     query: undefined;
     body: undefined;
     answer: Testing;
-    headers: undefined;
+    headers: { "Idempotency-Key"?: string };
   };
   "GET /v1/projects/{project_id}/webhooks/{webhook_id}/deliveries": {
     query: { limit?: number; cursor?: string | null };

@@ -8,6 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --no-
 STAMPS := $(VENV)/.stamps
 WEB := edge/web
 
+# Test files that run at once, each worker with parts of its own: a test waits more than it works.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist loadfile
+
 # Node and npm of the machine where they are new enough (20.19), else those of the wheel in .venv.
 NODE_IS_NEW := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019 ? 1 : 0)'
 NODE_PATH := $(shell $(NODE_IS_NEW) 2>/dev/null || echo $(CURDIR)/$(BIN):)
@@ -30,11 +34,11 @@ down: ## Stop it
 status: ## Say what runs
 	@$(BIN)/chorus status
 
-test: setup browser lint ## Prove it: every test but the slow ones, the fault suite and the one that needs a Docker engine
-	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults -m "not slow"
+test: setup browser lint ## Prove it: every test but the slow ones, the fault suite and the one that needs a Docker engine (WORKERS=n at once)
+	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults -m "not slow" $(PARALLEL)
 
 test-slow: setup ## The longest tests
-	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults -m slow
+	$(BIN)/python -m pytest tests --ignore=tests/compose --ignore=tests/faults -m slow $(PARALLEL)
 
 # One seed makes the same people say the same; RANDOM_MINUTES draws faults for so long, instead of the suite.
 test-faults: setup ## Break everything while people talk, and look at what is left (RANDOM_MINUTES=n SEED=s REPORT=file.md)

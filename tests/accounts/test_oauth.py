@@ -228,7 +228,9 @@ def _by_a_stranger(claims: dict[str, Any]) -> str:
         {"nonce": None},
         {"sub": None},
     ],
-    ids=str,
+    ids=lambda claims: " ".join(
+        f"{name}:{value if isinstance(value, str) else type(value).__name__}" for name, value in claims.items()
+    ),
 )
 async def test_an_id_token_that_is_not_for_us(place: Place, claims: dict[str, Any]) -> None:
     """Another issuer, audience, time or nonce, or none, signs nobody in."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
@@ -31,11 +32,16 @@ _WALKED_FIRST: Final = 300
 """Messages, of all projects together, that are read in a row, newest first, to see whether they match."""
 _COMMON: Final = 6
 """Matches among these that make words common ones."""
+_FEW: Final = 2
+"""Matches among these from which it is worked out how many there are in all."""
 _WALKED: Final = 1_000
 """The same, once they are known to be common."""
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 """Walks for one page. It may end with fewer matches than asked for, and a cursor."""
-_MOST_READ: Final = 1_500
+_TOO_MANY: Final = 4 * MOST_RANKED
+"""Matches that are expected in all, above which the index is not asked: it reads them all before it tells the first,
+and they would not be ranked."""
+_MOST_READ: Final = 800
 """Messages that have a phrase's words somewhere, and are read to see whether they stand side by side. Where there are
 more, the newest messages come first. The index knows words and not their places."""
 _TITLES_WALKED: Final = 2_000
@@ -164,6 +170,8 @@ SELECT id::text, created_at, matches, n = size AS last FROM mine, share, LATERAL
 WHERE matches OR n = size
 ORDER BY created_at DESC, id DESC
 """
+# What the planner expects, which it knows without reading any.
+_SIZE: Final = "EXPLAIN (FORMAT JSON) SELECT FROM messages WHERE project_id = ANY($1::uuid[])"
 # Project by project: of two words the index need not read the one that is everywhere, of many alternatives it would.
 # A row without an id says that there are more candidates than were read.
 _PROBE: Final = f"""
@@ -258,14 +266,14 @@ class _Look:
     async def first(self, limit: int) -> tuple[list[Found], After | None]:
         titles = await self.connection.fetch(_TITLES, *self.asked, min(MOST_TITLES, limit // 2))
         found = await self._show(_SHOWN_TITLES, [row["id"] for row in titles])
-        matches, floor = await self._walk(_LAST, _WALKED_FIRST)
-        ids, are_all = [id for _, id in matches], floor is None
-        if not are_all and len(matches) < _COMMON:
+        seen, floor = await self._walk(_LAST, _WALKED_FIRST)
+        ids, are_all = [id for _, id in seen], floor is None
+        if not are_all and len(seen) < _COMMON and not await self._are_too_many(len(seen)):
             ids, are_all = await self._probe()
         if are_all:
             more, after = await self._ranked(ids, None, limit - len(found))
         else:
-            more, after = await self._newest(matches, floor, limit - len(found))
+            more, after = await self._newest(seen, floor, limit - len(found))
         return found + more, after
 
     async def further(self, after: After, limit: int) -> tuple[list[Found], After | None]:
@@ -273,6 +281,14 @@ class _Look:
             ids, _ = await self._probe()
             return await self._ranked(ids, after, limit)
         return await self._newest(*await self._walk((after.created_at, after.id)), limit)
+
+    async def _are_too_many(self, seen: int) -> bool:
+        """Whether so many matches among the first that were read say that there are far too many to rank."""
+        if seen < _FEW:
+            return False
+        mine = await self.connection.fetch(f"{_MINE} SELECT project_id FROM mine", *self.asked[:2])
+        explained = msgspec.json.decode(await self.connection.fetchval(_SIZE, [row["project_id"] for row in mine]))
+        return bool(explained[0]["Plan"]["Plan Rows"] * seen > _TOO_MANY * _WALKED_FIRST)
 
     async def _probe(self) -> tuple[list[str], bool]:
         """Matches that the index finds, and whether they are all there are."""
@@ -282,18 +298,17 @@ class _Look:
         return found[:MOST_RANKED], len(found) == len(ids) <= MOST_RANKED
 
     async def _walk(self, before: Key, most: int = _WALKED) -> tuple[list[Key], Key | None]:
-        """The matches among the newest messages before one, newest first, and how far that is complete; None: to the
-        beginning of all."""
+        """Matches among the newest messages of each project before one, newest first, and how far they are all there
+        are; None: to the beginning of all."""
         rows = await self.connection.fetch(_WALK, *self.asked, *before, most)
         floor = max(((row["created_at"], row["id"]) for row in rows if row["last"]), default=None)
-        keys = [(row["created_at"], row["id"]) for row in rows if row["matches"]]
-        return [key for key in keys if floor is None or key >= floor], floor
+        return [(row["created_at"], row["id"]) for row in rows if row["matches"]], floor
 
-    async def _newest(self, matches: list[Key], floor: Key | None, limit: int) -> tuple[list[Found], After | None]:
-        rounds = 1
+    async def _newest(self, seen: list[Key], floor: Key | None, limit: int) -> tuple[list[Found], After | None]:
+        matches, rounds = _above(floor, seen), 1
         while len(matches) <= limit and floor is not None and rounds < _ROUNDS:
-            older, floor = await self._walk(floor)
-            matches += older
+            seen, floor = await self._walk(floor)
+            matches += _above(floor, seen)
             rounds += 1
         page = matches[:limit]
         found = await self._show(_SHOWN, [id for _, id in page])
@@ -320,6 +335,10 @@ class _Look:
             places = {id: n for n, id in enumerate(ids)}
             found.sort(key=lambda one: places[one.message_id or ""])
         return found
+
+
+def _above(floor: Key | None, keys: list[Key]) -> list[Key]:
+    return [key for key in keys if floor is None or key >= floor]
 
 
 def _found(row: dict[str, Any]) -> Found:

@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 class Forbidden(Refused):
-    """`forbidden`: their role does not allow it. REST writes it to the audit log.
+    """`forbidden`: their role does not allow it. The audit log is told.
 
     Attributes:
         project_id: where it was not allowed, and whose admins may read that.

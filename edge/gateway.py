@@ -27,6 +27,7 @@ from edge.commands import Commands
 from edge.decisions import Decisions
 from edge.fanout import Fanout
 from edge.feeds import Feeds
+from edge.forbidden import ForbiddenOnes
 from edge.hub import Hub
 from edge.notifications import Notifications
 from edge.past import Past
@@ -68,10 +69,15 @@ _STOP_KAFKA_S: Final = 5.0
 
 
 class Line(ServerConnection):
-    """A connection from its first byte on, counted with the others of its address."""
+    """A connection from its first byte on, counted with the others of its address.
+
+    Attributes:
+        client: where its request came from, once there is one; through a trusted proxy, from where it came to that.
+    """
 
     def __init__(self, crowd: Crowd, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.client = ""
         self._crowd = crowd
         self._counted: str | None = None
 
@@ -119,6 +125,7 @@ class Gateway:
         presence: Presence,
         revocations: Revocations,
         notifications: Notifications,
+        forbidden: ForbiddenOnes,
     ) -> None:
         self._settings = settings
         self._tokens = tokens
@@ -129,6 +136,7 @@ class Gateway:
         self._presence = presence
         self._revocations = revocations
         self._notifications = notifications
+        self._forbidden = forbidden
         self._crowd = Crowd(settings.connections_per_address)
         self._servers: list[Server] = []
 
@@ -169,6 +177,7 @@ class Gateway:
 
     async def _serve(self, ws: ServerConnection) -> None:
         assert ws.request is not None
+        assert isinstance(ws, Line)
         session = Session(
             new_id(),
             self._settings.session,
@@ -186,6 +195,7 @@ class Gateway:
             self._presence,
             self._revocations,
             self._notifications,
+            partial(self._forbidden.note, address=ws.client),
             self._settings,
         )
         await connection.serve()
@@ -206,7 +216,8 @@ class Gateway:
                 "A URL is written to logs: send the token in the first frame or in Sec-WebSocket-Protocol.\n",
             )
         assert isinstance(ws, Line)
-        if ws.crowded(self._settings.proxies.client(ws.peer, request.headers.get_all("X-Forwarded-For"))):
+        ws.client = self._settings.proxies.client(ws.peer, request.headers.get_all("X-Forwarded-For"))
+        if ws.crowded(ws.client):
             return ws.respond(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address.\n")
         if self._hub.full:
             return ws.respond(HTTPStatus.SERVICE_UNAVAILABLE, "This gateway is full; try again.\n")
@@ -296,7 +307,10 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
         )
         revocations = Revocations(pool, quick, hub.ended)
         notifications = Notifications(pool, cache)
-        gateway = Gateway(settings, tokens, hub, feeds, access, commands, presence, revocations, notifications)
+        forbidden = ForbiddenOnes(pool)
+        gateway = Gateway(
+            settings, tokens, hub, feeds, access, commands, presence, revocations, notifications, forbidden
+        )
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(work)
@@ -308,6 +322,7 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
                     Changes(kafka, access, hub.changed).run(),
                     fanout.watch(CHANNEL),
                     revocations.run(),
+                    forbidden.run(),
                     hub.turn(),
                     hub.watch_slow(),
                 )

@@ -14,7 +14,7 @@ from websockets.protocol import State
 from edge import metrics
 from edge.access import Access
 from edge.commands import Commands
-from edge.errors import Refused
+from edge.errors import Forbidden, Refused
 from edge.feeds import Feeds
 from edge.followers import Follower
 from edge.hub import Hub
@@ -46,8 +46,8 @@ class Connection:
     """A client's connection; see `edge.hub.Connection` for what the hub sees of it."""
 
     __slots__ = (
-        "_access", "_closing", "_commands", "_feeds", "_hub", "_in_flight", "_lanes", "_notifications", "_presence",
-        "_revocations", "_session", "_settings", "_ws", "away", "follows", "projects", "slow",
+        "_access", "_closing", "_commands", "_feeds", "_forbidden", "_hub", "_in_flight", "_lanes", "_notifications",
+        "_presence", "_revocations", "_session", "_settings", "_ws", "away", "follows", "projects", "slow",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,7 @@ class Connection:
         presence: Presence,
         revocations: Revocations,
         notifications: Notifications,
+        forbidden: Callable[[str, Forbidden], None],
         settings: GatewaySettings,
     ) -> None:
         self._ws = ws
@@ -72,6 +73,7 @@ class Connection:
         self._presence = presence
         self._revocations = revocations
         self._notifications = notifications
+        self._forbidden = forbidden
         self._settings = settings
         self._closing: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -248,6 +250,8 @@ class Connection:
             return await work
         except Refused as error:
             refused = error
+            if isinstance(error, Forbidden):
+                self._forbidden(self.user_id, error)
         except Exception:
             # Every command gets a reply, and one person's bad luck is not ten thousand people's reconnect.
             log.exception("command failed")

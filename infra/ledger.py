@@ -143,7 +143,7 @@ async def credit(connection: "Connection", what: Movement) -> bool:
     )
     there = await lock_wallets(connection, [what.project_id])
     if there[what.project_id].currency != what.currency:
-        raise WrongCurrency(f"this project's credit is in {there[what.project_id].currency}")
+        raise WrongCurrency(f"This project's credit is in {there[what.project_id].currency}")
     known = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM ledger_entries WHERE transaction_id = $1::uuid)", what.transaction_id
     )

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,14 @@ async def soon(what: str, is_so: Callable[[], object], deadline_s: float = DEADL
     """`eventually` for async code: the loop goes on meanwhile."""
     deadline = time.monotonic() + deadline_s
     while not await asyncio.to_thread(is_so):
+        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+async def until(what: str, is_so: Callable[[], Awaitable[object]], deadline_s: float = DEADLINE_S) -> None:
+    """`soon`, of something that is itself asked with `await`."""
+    deadline = time.monotonic() + deadline_s
+    while not await is_so():
         assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
         await asyncio.sleep(0.05)
 

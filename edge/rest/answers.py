@@ -222,3 +222,16 @@ class Problem(Answer):
     code: str
     errors: list[FieldError] | None = None
     retry_after_ms: int | None = None
+
+
+class Webhook(Answer):
+    """`failing_since`: nothing was delivered since. `disabled_at`: nothing is sent any more, and `disabled_why`."""
+
+    id: str
+    url: str
+    kinds: list[str]
+    created_by: str | None
+    created_at: datetime
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_why: str | None

@@ -23,6 +23,8 @@ _CHANGEABLE: Final[Mapping[type[answers.Answer], tuple[str, ...]]] = {
     # The version stands for the configuration, and also for the secret, which is not shown.
     answers.Agent: ("name", "version"),
     answers.Conversation: ("title", "archived", "agent_id"),
+    answers.Member: ("role",),
+    answers.Webhook: ("url", "kinds", "disabled_at"),
 }
 _HALF: Final = 16
 """Characters of each half: 64 bits, which nobody gains anything by finding another content for."""

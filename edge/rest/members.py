@@ -12,6 +12,7 @@ from edge.errors import Refused, invalid
 from edge.problems import Conflict
 from edge.rest import answers, invitations
 from edge.rest.changing import Held, changing, enter
+from edge.rest.conditional import ChangingOf, ReadingOf
 from edge.rest.fields import Body, Cursor, Email, Id, IdInPath, Limit
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
@@ -103,14 +104,30 @@ async def add_member(
     return added
 
 
+@router.get("/v1/projects/{project_id}/members/{user_id}")
+async def member(
+    services: ServicesOf, caller: Caller, project_id: IdInPath, user_id: IdInPath, reading: ReadingOf
+) -> answers.Member:
+    """One of them, as all members see them."""
+    await services.access.project_role(caller.user_id, project_id)
+    async with services.database() as connection:
+        return reading.tagged(await _member(connection, project_id, user_id))
+
+
 @router.patch("/v1/projects/{project_id}/members/{user_id}", responses=_LAST_OWNER)
 async def change_role(
-    services: ServicesOf, caller: Caller, project_id: IdInPath, user_id: IdInPath, change: RoleChange
+    services: ServicesOf,
+    caller: Caller,
+    project_id: IdInPath,
+    user_id: IdInPath,
+    change: RoleChange,
+    if_match: ChangingOf,
 ) -> answers.Member:
     """Owners are made and unmade by owners, the last one by nobody."""
     async with changing(services, caller.user_id, project_id, Action.MANAGE_MEMBERS) as held:
+        if_match.check(await _member(held.connection, project_id, user_id))
         await _set_role(held, user_id, change.role)
-        return await _member(held.connection, project_id, user_id)
+        return if_match.tagged(await _member(held.connection, project_id, user_id))
 
 
 @router.delete("/v1/projects/{project_id}/members/{user_id}", status_code=204, responses=_LAST_OWNER)

@@ -1,14 +1,16 @@
 """A project's money: what it can spend, how that came about, what its agents cost, and credit that is put in."""
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from edge import audit, outbox
 from edge.errors import Refused, invalid
+from edge.problems import Conflict
 from edge.rest.answers import Answer, Page
 from edge.rest.changing import changing
 from edge.rest.fields import Body, Cursor, Id, IdInPath, Limit, Name, Text
@@ -31,9 +33,11 @@ DEFAULT_CURRENCY: Final = "USD"
 _LARGEST: Final = 2**63 - 1
 _MOST_MICROS: Final = 10**15
 """A billion of the currency's units."""
-_REFUSED: Final = refusals(ErrorCode.FORBIDDEN, ErrorCode.INVALID)
+_REFUSED: Final = refusals(ErrorCode.FORBIDDEN, ErrorCode.INVALID, HTTPStatus.CONFLICT)
 
-Micros = Annotated[int, Field(ge=0, le=_MOST_MICROS, description="Millionths of the currency's unit.")]
+# JSON has one kind of number: 5.0 is an integer there.
+_whole: Final = BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)
+Micros = Annotated[int, Field(ge=0, le=_MOST_MICROS, description="Millionths of the currency's unit."), _whole]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="As ISO 4217 names it.")]
 
 _ENTRIES: Final = """
@@ -74,7 +78,7 @@ class Wallet(Answer):
 class NewCredit(Body):
     """The same `credit_id` again is the same credit, and is given once."""
 
-    amount_micros: Annotated[int, Field(ge=1, le=_MOST_MICROS)]
+    amount_micros: Annotated[int, Field(ge=1, le=_MOST_MICROS), _whole]
     currency: Currency = DEFAULT_CURRENCY
     note: Name | None = None
     credit_id: Id | None = None
@@ -170,7 +174,7 @@ async def credit(services: ServicesOf, caller: Caller, project_id: IdInPath, new
         try:
             await ledger.credit(held.connection, what)
         except WrongCurrency as error:
-            raise invalid(currency=str(error)) from error
+            raise Conflict(currency=f"{error}.") from error
         await audit.record(
             held.connection,
             audit.Event.SENSITIVE_CREATE,
@@ -221,7 +225,7 @@ async def set_price(services: ServicesOf, caller: Caller, agent_id: IdInPath, ne
     async with changing(services, caller.user_id, project_id, Action.MANAGE_MONEY, tell=False) as held:
         there = await ledger.wallet(held.connection, project_id)
         if new.price is not None and there is not None and there.currency != new.price.currency:
-            raise invalid(**{"price.currency": f"this project's credit is in {there.currency}"})
+            raise Conflict(**{"price.currency": f"This project's credit is in {there.currency}."})
         row = await held.connection.fetchrow(
             _SET_PRICE, project_id, agent_id, new.model, _stored(new.price), caller.user_id
         )

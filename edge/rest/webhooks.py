@@ -15,8 +15,9 @@ from pydantic import AfterValidator, Field
 from edge import audit
 from edge.errors import Forbidden, Refused, invalid
 from edge.problems import Conflict
-from edge.rest.answers import Answer, Page
+from edge.rest.answers import Answer, Page, Webhook
 from edge.rest.changing import Held, changing
+from edge.rest.conditional import ChangingOf, ReadingOf
 from edge.rest.fields import Body, Cursor, IdInPath, Limit, Said, Text
 from edge.rest.openapi import refusals
 from edge.rest.pages import key_of, page
@@ -51,6 +52,10 @@ SELECT id::text, url, kinds, created_by::text, created_at, failing_since, disabl
 FROM webhooks
 WHERE project_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) > ($2, $3::uuid))
 ORDER BY created_at, id LIMIT $4
+"""
+_ONE: Final = """
+SELECT id::text, url, kinds, created_by::text, created_at, failing_since, disabled_at, disabled_why
+FROM webhooks WHERE project_id = $1 AND id = $2
 """
 _MAKE: Final = """
 INSERT INTO webhooks (id, project_id, url, kinds, secret, created_by) VALUES ($1, $2, $3, $4, $5, $6)
@@ -112,19 +117,6 @@ class WebhookChange(Body):
     url: Url | None = None
     kinds: Kinds | None = None
     enabled: bool | None = None
-
-
-class Webhook(Answer):
-    """`failing_since`: nothing was delivered since. `disabled_at`: nothing is sent any more, and `disabled_why`."""
-
-    id: str
-    url: str
-    kinds: list[str]
-    created_by: str | None
-    created_at: datetime
-    failing_since: datetime | None
-    disabled_at: datetime | None
-    disabled_why: str | None
 
 
 class WebhookWithSecret(Webhook):
@@ -191,20 +183,36 @@ async def create_webhook(
     return WebhookWithSecret(secret=secret, **made.model_dump())
 
 
+@router.get("/v1/projects/{project_id}/webhooks/{webhook_id}")
+async def webhook(
+    services: ServicesOf, caller: Caller, project_id: IdInPath, webhook_id: IdInPath, reading: ReadingOf
+) -> Webhook:
+    """Owners and admins see it."""
+    await _check_may(services, caller, project_id)
+    async with services.database() as connection:
+        return reading.tagged(_webhook(await connection.fetchrow(_ONE, project_id, webhook_id)))
+
+
 @router.patch("/v1/projects/{project_id}/webhooks/{webhook_id}")
 async def change_webhook(
-    services: ServicesOf, caller: Caller, project_id: IdInPath, webhook_id: IdInPath, change: WebhookChange
+    services: ServicesOf,
+    caller: Caller,
+    project_id: IdInPath,
+    webhook_id: IdInPath,
+    change: WebhookChange,
+    if_match: ChangingOf,
 ) -> Webhook:
     """One that was switched off, by hand or for its failures, is switched on again by `enabled`."""
     await _check_may(services, caller, project_id)
     if change.url is not None:
         await _check_address(services, change.url)
     async with changing(services, caller.user_id, project_id, Action.MANAGE_WEBHOOKS, tell=False) as held:
+        if_match.check(_webhook(await held.connection.fetchrow(_ONE, project_id, webhook_id)))
         kinds = None if change.kinds is None else list(change.kinds)
         row = await held.connection.fetchrow(_CHANGE, project_id, webhook_id, change.url, kinds, change.enabled)
         changed = _webhook(row)
         await _note(held, audit.Event.SENSITIVE_UPDATE, webhook_id)
-    return changed
+    return if_match.tagged(changed)
 
 
 @router.delete("/v1/projects/{project_id}/webhooks/{webhook_id}", status_code=204)

@@ -11,8 +11,7 @@ import asyncpg
 import pytest
 
 from tests.accounts.pair import OTHER_SITE, on
-from tests.accounts.test_outbox import until
-from tests.running import Stack
+from tests.running import Stack, until
 from tests.stack.rest_api import Answer, Api, Someone
 
 if TYPE_CHECKING:
@@ -172,3 +171,29 @@ async def test_other_sites_pages(elsewhere: Api) -> None:
     taken = answer.headers["Access-Control-Allow-Headers"].split(", ")
     assert {"If-Match", "If-None-Match", "Idempotency-Key"} <= set(taken)
     assert "ETag" in answer.headers["Access-Control-Expose-Headers"].split(", ")
+
+
+async def test_a_role_that_was_changed_meanwhile_stays(ada: Someone, api: Api) -> None:
+    """Two owners read that Ben is a member; who comes second is told, and Ben is what the first one made him."""
+    ben = await api.sign_up()
+    members = f"/v1/projects/{await ada.project_id()}/members"
+    await ada.call("POST", members, {"email": ben.email, "role": "member"})
+    seen = (await ada.call("GET", f"{members}/{ben.id}")).headers["ETag"]
+    assert (await ada.call("PATCH", f"{members}/{ben.id}", {"role": "admin"}, headers={"If-Match": seen})).status == 200
+    late = await ada.call("PATCH", f"{members}/{ben.id}", {"role": "viewer"}, headers={"If-Match": seen})
+    assert (late.status, late.json["code"]) == (412, "precondition_failed")
+    now = await ada.call("GET", f"{members}/{ben.id}")
+    assert (now.json["role"], now.headers["ETag"] != seen) == ("admin", True)
+
+
+async def test_a_webhook_that_was_changed_meanwhile_stays(ada: Someone) -> None:
+    """The same of where a project's notifications go; a delivery that failed meanwhile is no reason to refuse."""
+    webhooks = f"/v1/projects/{await ada.project_id()}/webhooks"
+    made = (await ada.call("POST", webhooks, {"url": "https://example.org/one"})).json["id"]
+    seen = (await ada.call("GET", f"{webhooks}/{made}")).headers["ETag"]
+    two = await ada.call("PATCH", f"{webhooks}/{made}", {"url": "https://example.org/two"}, headers={"If-Match": seen})
+    assert two.status == 200
+    late = await ada.call("PATCH", f"{webhooks}/{made}", {"enabled": False}, headers={"If-Match": seen})
+    assert late.status == 412
+    now = await ada.call("GET", f"{webhooks}/{made}", headers={"If-None-Match": two.headers["ETag"]})
+    assert now.status == 304

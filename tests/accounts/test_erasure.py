@@ -1,7 +1,6 @@
 """Deleting oneself over REST: what goes at once and what soon, what stays and is said, and who may not yet go."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -11,14 +10,8 @@ from edge import audit, erasure
 from infra import live
 from infra import redis as our_redis
 from infra.settings import RedisSettings
-from tests.running import DEADLINE_S, Stack
+from tests.running import Stack, until
 from tests.stack.rest_api import Api, Someone, Written
-
-
-async def until(what: str, is_so: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not await is_so():  # noqa: ASYNC110  # nobody could set an event
-            await asyncio.sleep(0.05)
 
 
 async def delete(person: Someone) -> dict[str, Any]:

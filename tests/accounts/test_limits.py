@@ -21,8 +21,7 @@ from infra.settings import RedisSettings
 from infra.stack.ports import free_port
 from tests.accounts.breaking import Breaking
 from tests.accounts.pair import on
-from tests.accounts.test_outbox import until
-from tests.running import Stack
+from tests.running import Stack, until
 from tests.stack.rest_api import PASSWORD, Answer, Api, opened, start_api
 
 OF_PEOPLE, OF_ADDRESSES, FAILURES, FAILURES_OF_ACCOUNTS = 30, 20, 5, 8

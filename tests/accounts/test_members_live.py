@@ -9,9 +9,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.accounts.test_outbox import until
 from tests.client import Frame, Person, Refusal, sign_up, socket
-from tests.running import Chorus
+from tests.running import Chorus, until
 
 WITHIN_S = 2.5
 """Seconds. On a machine that is not busy it is a tenth of one; without the events it would be three, or never."""
@@ -75,6 +74,31 @@ async def test_a_removed_member_hears_nothing_more(chorus: Chorus, ada: Person) 
         assert [frame["error"]["code"] for frame in lost] == ["not_found"] * 2
         assert took_s < WITHIN_S
         assert [len(window.pushes) for window in windows] == told
+
+
+async def test_what_a_role_does_not_allow_is_recorded(chorus: Chorus, ada: Person) -> None:
+    """A viewer who sends over the socket is refused and recorded: who, from where, how often; whoever runs the project
+    reads it. A stranger is told that there is nothing, and no project of theirs hears of it."""
+    ben, here = await member(ada, "viewer"), await ada.conversation()
+    eve = await sign_up(ada.http, ada.base, "Eve")
+    async with socket(chorus.ws_url, ben.access_token) as bens, socket(chorus.ws_url, eve.access_token) as eves:
+        for _ in range(3):
+            with pytest.raises(Refusal, match="forbidden"):
+                await bens.send(here, "let me")
+            with pytest.raises(Refusal, match="not_found"):
+                await eves.send(here, "let me")
+
+    async def refusals() -> list[Frame]:
+        found = (await ada.call("GET", f"/v1/projects/{ada.project_id}/audit"))["data"]
+        return [entry for entry in found if entry["event"] == "authz_fail"]
+
+    async def are_three() -> bool:
+        return sum(entry["what"]["times"] for entry in await refusals()) == 3
+
+    await until("three refusals are recorded", are_three)
+    for entry in await refusals():
+        assert (entry["actor_id"], entry["result"], entry["address"]) == (ben.user["id"], "failure", "127.0.0.1")
+        assert entry["what"]["action"] == "write"
 
 
 async def test_a_new_member_is_told_at_once(chorus: Chorus, ada: Person) -> None:

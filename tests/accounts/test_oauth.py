@@ -4,16 +4,23 @@ import asyncio
 import base64
 import json
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from uuid import uuid4
 
+import aiohttp
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from edge.oauth.flow import ProviderFailed, Trip
+from edge.oauth.tiktok import TikTok
+from infra.stack.ports import free_port
+from tests.accounts.providers import tiktok
 from tests.accounts.providers.facebook import signed_request
 from tests.accounts.providers.google import CLIENT_ID, CLIENT_SECRET
+from tests.accounts.providers.serving import serving
 from tests.accounts.signing_in import PROVIDERS, Place, error_of, new_address, somebody
 from tests.running import DEADLINE_S
 from tests.stack.rest_api import PASSWORD
@@ -527,3 +534,27 @@ async def test_only_facebook_has_people_forgotten(place: Place) -> None:
             answer = await forget(place, bad)
             assert (answer.status, answer.fields) == (422, {"signed_request"})
         assert (await browser.refresh()).status == 200
+
+
+# -- TikTok's own PKCE -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pkce", [True, False])
+async def test_tiktoks_codes_are_of_no_use_to_whoever_takes_them(pkce: bool) -> None:
+    """With PKCE, whose challenge is hexadecimal there, a code is taken with its own verifier alone; a client that
+    may not use it does without."""
+    callback, port = "http://127.0.0.1/v1/auth/oauth/tiktok/callback", free_port()
+    site = f"http://127.0.0.1:{port}"
+    provider = tiktok.TikTok(site, callback, account=tiktok.Account("open-id-1"), web_pkce=pkce)
+    trip = Trip(state="s", nonce="n", verifier="v" * 43, callback=callback)
+    async with serving(provider.app(), port), aiohttp.ClientSession() as http:
+        asks = TikTok(http, site, site, tiktok.CLIENT_KEY, tiktok.CLIENT_SECRET, pkce=pkce)
+
+        async def code() -> str:
+            async with http.get(await asks.address(trip), allow_redirects=False) as agreed:
+                return parse_qs(urlsplit(agreed.headers["Location"]).query)["code"][0]
+
+        assert (await asks.identity(await code(), trip)).subject == "open-id-1"
+        if pkce:
+            with pytest.raises(ProviderFailed, match="invalid_request"):
+                await asks.identity(await code(), replace(trip, verifier="w" * 43))

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -19,17 +18,9 @@ from infra.settings import KafkaSettings
 from schemas.ids import new_id
 from schemas.topics import ACCOUNT_EVENTS, ACCOUNT_PARTITIONS
 from tests.conftest import StartProcess
-from tests.running import DEADLINE_S, Stack
+from tests.running import Stack, until
 
 KAFKA_AWAY = (KafkaError, KafkaException)
-
-
-async def until(what: str, is_so: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            if await is_so():
-                return
-            await asyncio.sleep(0.05)
 
 
 class Project:

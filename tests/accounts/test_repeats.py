@@ -14,8 +14,7 @@ from edge.rest import repeats
 from infra.secrets import Secrets, UnusableSecret
 from infra.settings import SealingSettings
 from tests.accounts.pair import on
-from tests.accounts.test_outbox import until
-from tests.running import Stack
+from tests.running import Stack, until
 from tests.stack.rest_api import Answer, Api, Someone, opened, start_api
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 
 from tests.accounts.standby import Standby
-from tests.accounts.test_outbox import until
-from tests.running import Running, Stack
+from tests.running import Running, Stack, until
 from tests.stack.rest_api import Api, Someone, opened, start_api
 
 

@@ -16,8 +16,7 @@ from edge.revocations import KEPT, LOOK_S, revoke
 from edge.tokens import ACCESS_LIFETIME, LEEWAY
 from infra.stack.ports import free_port
 from tests.accounts.breaking import Breaking
-from tests.accounts.test_outbox import until
-from tests.running import Stack
+from tests.running import Stack, until
 from tests.stack.rest_api import PASSWORD, Answer, Api, Someone, Written, opened, start_api
 from tests.stack.stage import raw
 

@@ -123,7 +123,9 @@ def test_cursors_name_a_place() -> None:
         "é",
         "AAAA",
         cursor_of((datetime(2026, 11, 22), "no id")),  # noqa: DTZ001
-        cursor_of((datetime.max.replace(tzinfo=timezone(-timedelta(hours=12))), "8f6f4710-1a04-4d13-80d7-98bc1fcf4d7a")),
+        cursor_of(
+            (datetime.max.replace(tzinfo=timezone(-timedelta(hours=12))), "8f6f4710-1a04-4d13-80d7-98bc1fcf4d7a")
+        ),
     ],
 )
 def test_what_is_no_cursor(cursor: str) -> None:

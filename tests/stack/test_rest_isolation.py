@@ -25,6 +25,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/conversations/{conversation_id}/messages/{message_id}/regenerate"): {
         "client_request_id": str(uuid4())
     },
+    ("POST", "/v1/projects/{project_id}/credits"): {"amount_micros": 1},
+    ("PUT", "/v1/agents/{agent_id}/price"): {"price": None},
+    ("POST", "/v1/projects/{project_id}/webhooks"): {"url": "https://example.org/mine"},
+    ("PATCH", "/v1/projects/{project_id}/webhooks/{webhook_id}"): {"url": "https://example.org/mine"},
 }
 """A good body for each operation that takes one."""
 
@@ -44,6 +48,11 @@ async def everything(database: "asyncpg.Connection[asyncpg.Record]", project_id:
                 WHERE conversation_id IN (SELECT id FROM conversations WHERE project_id = $1)
             UNION ALL SELECT s::text FROM shares s
                 WHERE conversation_id IN (SELECT id FROM conversations WHERE project_id = $1)
+            UNION ALL SELECT w::text FROM webhooks w WHERE project_id = $1
+            UNION ALL SELECT d::text FROM webhook_deliveries d
+                WHERE webhook_id IN (SELECT id FROM webhooks WHERE project_id = $1)
+            UNION ALL SELECT p::text FROM prices p WHERE project_id = $1
+            UNION ALL SELECT l::text FROM ledger_entries l WHERE project_id = $1
             UNION ALL SELECT r::text FROM runs r
                 WHERE conversation_id IN (SELECT id FROM conversations WHERE project_id = $1)
             """,
@@ -83,6 +92,7 @@ async def adas(api: Api, written: Written) -> Theirs:
     ada = await api.sign_up()
     project_id = await ada.project_id()
     agents = (await ada.call("GET", f"/v1/projects/{project_id}/agents")).json["data"]
+    hook = {"url": "https://example.org/hook"}
     invitation = {"email": f"{uuid4().hex}@example.org", "role": "viewer"}
     invited = (await ada.call("POST", f"/v1/projects/{project_id}/members", invitation)).json
     conversation_id = await written.conversation(project_id, ada.id)
@@ -98,6 +108,7 @@ async def adas(api: Api, written: Written) -> Theirs:
             "user_id": ada.id,
             "invitation_id": invited["invitation_id"],
             "share_id": (await ada.call("POST", f"/v1/conversations/{conversation_id}/shares")).json["id"],
+            "webhook_id": (await ada.call("POST", f"/v1/projects/{project_id}/webhooks", hook)).json["id"],
             "session_id": (await ada.call("GET", "/v1/users/me/sessions")).json["data"][0]["id"],
         },
     )
@@ -199,6 +210,9 @@ async def test_viewers_only_read(api: Api, adas: Theirs, database: "asyncpg.Conn
         "/v1/conversations/{conversation_id}/pin": 204,
         "/v1/conversations/{conversation_id}/shares": 403,
         "/v1/projects/{project_id}/audit": 403,
+        "/v1/projects/{project_id}/webhooks": 403,
+        "/v1/projects/{project_id}/webhooks/{webhook_id}": 403,
+        "/v1/projects/{project_id}/webhooks/{webhook_id}/deliveries": 403,
         "/v1/projects/{project_id}/invitations": 403,
         "/v1/projects/{project_id}/restore": 404,  # it is not deleted
         "/v1/users/me/sessions/{session_id}": 404,  # it is somebody else's

@@ -1001,10 +1001,26 @@ class Api(Caller):
         )
         return answer
 
-    async def patch_project_member(self, project_id: str, user_id: str, body: RoleChange) -> Member:
+    async def get_project_member(self, project_id: str, user_id: str, *, if_none_match: str | None = None) -> Member:
+        """One of them, as all members see them."""
+        answer: Member = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/members/{self.quoted(user_id)}",
+            {200: Member},
+            headers={"If-None-Match": if_none_match},
+        )
+        return answer
+
+    async def patch_project_member(
+        self, project_id: str, user_id: str, body: RoleChange, *, if_match: str | None = None
+    ) -> Member:
         """Owners are made and unmade by owners, the last one by nobody."""
         answer: Member = await self.call(
-            "PATCH", f"/v1/projects/{self.quoted(project_id)}/members/{self.quoted(user_id)}", {200: Member}, body=body
+            "PATCH",
+            f"/v1/projects/{self.quoted(project_id)}/members/{self.quoted(user_id)}",
+            {200: Member},
+            body=body,
+            headers={"If-Match": if_match},
         )
         return answer
 
@@ -1506,13 +1522,28 @@ class Api(Caller):
         )
         return answer
 
-    async def patch_project_webhook(self, project_id: str, webhook_id: str, body: WebhookChange) -> Webhook:
+    async def get_project_webhook(
+        self, project_id: str, webhook_id: str, *, if_none_match: str | None = None
+    ) -> Webhook:
+        """Owners and admins see it."""
+        answer: Webhook = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}",
+            {200: Webhook},
+            headers={"If-None-Match": if_none_match},
+        )
+        return answer
+
+    async def patch_project_webhook(
+        self, project_id: str, webhook_id: str, body: WebhookChange, *, if_match: str | None = None
+    ) -> Webhook:
         """One that was switched off, by hand or for its failures, is switched on again by `enabled`."""
         answer: Webhook = await self.call(
             "PATCH",
             f"/v1/projects/{self.quoted(project_id)}/webhooks/{self.quoted(webhook_id)}",
             {200: Webhook},
             body=body,
+            headers={"If-Match": if_match},
         )
         return answer
 

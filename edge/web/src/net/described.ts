@@ -832,11 +832,17 @@ export interface Operations {
     answer: Member | Invited;
     headers: { "Idempotency-Key"?: string };
   };
+  "GET /v1/projects/{project_id}/members/{user_id}": {
+    query: undefined;
+    body: undefined;
+    answer: Member;
+    headers: { "If-None-Match"?: string };
+  };
   "PATCH /v1/projects/{project_id}/members/{user_id}": {
     query: undefined;
     body: RoleChange;
     answer: Member;
-    headers: undefined;
+    headers: { "If-Match"?: string };
   };
   "DELETE /v1/projects/{project_id}/members/{user_id}": {
     query: undefined;
@@ -1132,11 +1138,17 @@ export interface Operations {
     answer: WebhookWithSecret;
     headers: { "Idempotency-Key"?: string };
   };
+  "GET /v1/projects/{project_id}/webhooks/{webhook_id}": {
+    query: undefined;
+    body: undefined;
+    answer: Webhook;
+    headers: { "If-None-Match"?: string };
+  };
   "PATCH /v1/projects/{project_id}/webhooks/{webhook_id}": {
     query: undefined;
     body: WebhookChange;
     answer: Webhook;
-    headers: undefined;
+    headers: { "If-Match"?: string };
   };
   "DELETE /v1/projects/{project_id}/webhooks/{webhook_id}": {
     query: undefined;

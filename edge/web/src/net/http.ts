@@ -1,5 +1,6 @@
 /** One way to ask over REST, and one kind of error. What an operation takes and answers is the API's own word. */
 import type { Operations, Problem } from "./described";
+import { Keys } from "./keys";
 
 export interface Page<T> {
   data: T[];
@@ -27,6 +28,8 @@ type Query<Names> = { [Name in keyof Names]: Names[Name] | null };
 
 interface Always {
   token?: string;
+  /** The tag of what was read: refused where it has changed since. */
+  ifMatch?: string | null;
   /** Let it outlive the page. */
   keepalive?: boolean;
 }
@@ -79,15 +82,28 @@ export async function all<T>(page: (cursor: string | null) => Promise<Page<T>>):
   }
 }
 
+/** What was read, and its tag, to change it as it was seen. */
+export interface Tagged<T> {
+  value: T;
+  tag: string | null;
+}
+
 /** Rejects with `ApiError`. */
 export async function call<O extends Operation>(
   operation: O,
   given: Given<O>,
 ): Promise<Operations[O]["answer"]> {
-  const text = await (await asked(operation, given, AbortSignal.timeout(PATIENCE_MS)))
-    .text()
-    .catch(unreachable);
-  return text === "" ? undefined : JSON.parse(text);
+  return (await read(operation, given)).value;
+}
+
+/** Rejects with `ApiError`. */
+export async function read<O extends Operation>(
+  operation: O,
+  given: Given<O>,
+): Promise<Tagged<Operations[O]["answer"]>> {
+  const response = await asked(operation, given, AbortSignal.timeout(PATIENCE_MS));
+  const text = await response.text().catch(unreachable);
+  return { value: text === "" ? undefined : JSON.parse(text), tag: response.headers.get("ETag") };
 }
 
 /** An answer to keep as it is, however long it takes. */
@@ -99,21 +115,40 @@ const unreachable = (): never => {
   throw new ApiError(0, "unreachable");
 };
 
-async function asked(operation: Operation, given: Asked, signal: AbortSignal | null): Promise<Response> {
-  const { body, token, keepalive = false } = given;
+/** Looks for an answer to what is being done already, before it is called a failure. */
+const LOOKS = 5;
+const LOOK_AGAIN_MS = 1000;
+const keys = new Keys();
+
+async function asked(
+  operation: Operation,
+  given: Asked,
+  signal: AbortSignal | null,
+  looks = LOOKS,
+): Promise<Response> {
+  const { body, token, ifMatch, keepalive = false } = given;
   const [method, address] = addressOf(operation, given);
+  const content = body === undefined ? null : JSON.stringify(body);
+  const what = method === "POST" && token !== undefined ? `${address} ${content}` : null;
   const headers: Record<string, string> = { Accept: "application/json" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (content !== null) headers["Content-Type"] = "application/json";
   if (token !== undefined) headers.Authorization = `Bearer ${token}`;
+  if (ifMatch) headers["If-Match"] = ifMatch;
+  if (what !== null) headers["Idempotency-Key"] = keys.of(what);
   const response = await fetch(address, {
     method,
     headers,
-    body: body === undefined ? null : JSON.stringify(body),
+    body: content,
     keepalive,
     signal: keepalive ? null : signal,
   }).catch(unreachable);
+  const problem = response.ok ? {} : ((await response.json().catch(() => ({}))) as Partial<Problem>);
+  if (problem.code === "in_progress" && looks > 0) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    return asked(operation, given, signal, looks - 1);
+  }
+  if (what !== null && response.status < 500 && problem.code !== "in_progress") keys.answered(what);
   if (response.ok) return response;
-  const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
   throw new ApiError(
     response.status,
     problem.code ?? (response.status >= 500 ? "unavailable" : "internal"),

@@ -2,11 +2,12 @@ import { useState } from "react";
 import { useSpeech } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import type { NewAgent, Params } from "../net/described";
+import type { Tagged } from "../net/http";
 import * as projects from "../net/projects";
 import type { Agent, AgentConfig, Project } from "../net/protocol";
 import { may } from "../state/roles";
 import { Dialog } from "./Dialog";
-import { Failure, Field, Section, useLoaded, useTask, when } from "./forms";
+import { Failure, Field, Section, staleThen, type Task, useLoaded, useTask, when } from "./forms";
 import { useStore } from "./hooks";
 import { Mark, Plus } from "./icons";
 
@@ -98,6 +99,7 @@ function kept({ has_secret: _, kind: __, ...config }: AgentConfig) {
   return config;
 }
 
+/** What is changed is read first, so that nobody undoes what they have not seen. */
 function AgentDialog({
   client,
   project,
@@ -111,6 +113,48 @@ function AgentDialog({
 }) {
   const { text } = useSpeech();
   const task = useTask();
+  const present = useLoaded(async () =>
+    agent === null ? null : client.rest((token) => projects.oneAgent(token, agent.id)),
+  );
+  return (
+    <Dialog
+      title={agent === null ? text.agent.create : text.agent.edit}
+      testId="agent-dialog"
+      onClose={onClose}
+    >
+      <Failure code={present.failure} />
+      {(agent === null || present.value !== null) && (
+        <AgentForm
+          key={present.value?.tag}
+          client={client}
+          project={project}
+          present={present.value}
+          task={task}
+          onClose={onClose}
+          onStale={present.again}
+        />
+      )}
+    </Dialog>
+  );
+}
+
+function AgentForm({
+  client,
+  project,
+  present,
+  task,
+  onClose,
+  onStale,
+}: {
+  client: ChatClient;
+  project: Project;
+  present: Tagged<Agent> | null;
+  task: Task;
+  onClose(): void;
+  onStale(): void;
+}) {
+  const { text } = useSpeech();
+  const agent = present?.value ?? null;
   const [kind, setKind] = useState<Kind>(agent?.config.kind === "scripted" ? "scripted" : "openai");
   const [sure, setSure] = useState(false);
   const config = agent?.config ?? null;
@@ -122,11 +166,13 @@ function AgentDialog({
           name: String(fields.get("name") ?? "").trim(),
           config: configFrom(config, kind, fields),
         };
-        await client.rest((token) =>
-          agent === null
-            ? projects.createAgent(token, project.id, body)
-            : projects.changeAgent(token, agent.id, body),
-        );
+        await client
+          .rest((token) =>
+            present === null
+              ? projects.createAgent(token, project.id, body)
+              : projects.changeAgent(token, present.value.id, body, present.tag),
+          )
+          .catch(staleThen(onStale));
         await client.loadAgents();
         onClose();
       },
@@ -141,11 +187,7 @@ function AgentDialog({
     });
 
   return (
-    <Dialog
-      title={agent === null ? text.agent.create : text.agent.edit}
-      testId="agent-dialog"
-      onClose={onClose}
-    >
+    <>
       <form
         className="space-y-4"
         onSubmit={(event) => {
@@ -274,7 +316,7 @@ function AgentDialog({
         </div>
       </form>
       {agent !== null && <Versions client={client} agent={agent} />}
-    </Dialog>
+    </>
   );
 }
 

@@ -40,6 +40,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
   const mayRename = may(project.role, "rename_project");
   const owns = may(project.role, "manage_owners");
   const save = useTask();
+  const seen = useLoaded(() => client.rest((token) => projects.project(token, project.id)));
   const leave = useTask();
   const hand = useTask();
   const end = useTask();
@@ -65,13 +66,17 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               const agent = String(fields.get("agent") ?? "");
               void save.run(
                 async () => {
-                  await client.rest((token) =>
-                    projects.change(token, project.id, {
-                      ...(name === project.name ? {} : { name }),
-                      default_agent_id: agent === "" ? null : agent,
-                    }),
-                  );
-                  await client.reloadProjects();
+                  const body = {
+                    ...(name === project.name ? {} : { name }),
+                    default_agent_id: agent === "" ? null : agent,
+                  };
+                  const tag = seen.value?.tag ?? null;
+                  await client
+                    .rest((token) => projects.change(token, project.id, body, tag))
+                    .finally(() => {
+                      seen.again();
+                      return client.reloadProjects();
+                    });
                 },
                 { name: "bad_name" },
               );
@@ -81,6 +86,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               <input
                 className="field"
                 name="name"
+                key={project.name}
                 defaultValue={project.name}
                 maxLength={80}
                 data-testid="project-rename"

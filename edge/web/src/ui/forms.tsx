@@ -51,6 +51,14 @@ export function useTask(): Task {
   return { ...state, run, clear };
 }
 
+/** For a change of what somebody else has changed since it was read: read it again, so that both can be seen. */
+export const staleThen =
+  (readAgain: () => void) =>
+  (error: unknown): never => {
+    if (error instanceof ApiError && error.status === 412) readAgain();
+    throw error;
+  };
+
 /** What a page reads once, and reads again when asked to. */
 export function useLoaded<T>(load: () => Promise<T>): {
   value: T | null;

@@ -90,7 +90,7 @@ def _struct(name: str, schema: Node) -> str:
     required = set(schema.get("required", ()))
     lines = []
     for field, of in schema["properties"].items():
-        python_name = f"{field}_" if keyword.iskeyword(field) else field
+        python_name = _python(field)
         renamed = f'field(name="{field}")' if python_name != field else ""
         if field in required:
             default = f" = {renamed}" if renamed else ""
@@ -144,6 +144,10 @@ def method_name(verb: str, path: str) -> str:
     return "_".join([verb, *named]).replace("-", "_").replace(".", "_")
 
 
+def _python(name: str) -> str:
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
 def _method(verb: str, path: str, operation: Node) -> str:
     parameters = operation.get("parameters", [])
     in_path = [p["name"] for p in parameters if p["in"] == "path"]
@@ -158,9 +162,9 @@ def _method(verb: str, path: str, operation: Node) -> str:
     if named or headers:
         arguments.append("*")
         arguments += [
-            f"{p['name']}: {_type(p['schema'])}"
+            f"{_python(p['name'])}: {_type(p['schema'])}"
             if p.get("required")
-            else f"{p['name']}: {_union([_type(p['schema']), 'None'])} = None"
+            else f"{_python(p['name'])}: {_union([_type(p['schema']), 'None'])} = None"
             for p in named
         ]
         arguments += [f"{_argument(p['name'])}: str | None = None" for p in headers]
@@ -175,7 +179,7 @@ def _method(verb: str, path: str, operation: Node) -> str:
     if body is not None:
         call.append("body=body")
     if query:
-        call.append("query={" + ", ".join(f'"{p["name"]}": {p["name"]}' for p in named) + "}")
+        call.append("query={" + ", ".join(f'"{p["name"]}": {_python(p["name"])}' for p in named) + "}")
     if headers:
         call.append("headers={" + ", ".join(f'"{_header(p["name"])}": {_argument(p["name"])}' for p in headers) + "}")
     signature = ", ".join(["self", *arguments])

@@ -23,7 +23,7 @@ from edge.decisions import Decisions
 from edge.errors import Forbidden, Refused, invalid
 from edge.pushes import cursor
 from edge.sent import Before, SentBefore
-from infra import history, ledger, postgres
+from infra import budgets, history, ledger, postgres
 from infra.kafka import Publisher
 from infra.keyring import Keyring
 from infra.tracing import new_traceparent
@@ -147,11 +147,11 @@ class Commands:
                 return _again(message_id, digest, before)
             raise Refused(ErrorCode.CONVERSATION_ARCHIVED)
         agent = await self._answering(conversation, agent_id)
-        if agent is not None and not await self._pays(conversation.project_id, agent):
+        if agent is not None and (unpaid := await self._unpaid(conversation.project_id, user_id, agent)) is not None:
             # The one who sends again what was taken while there was credit gets the same reply.
             if (before := await self._sent.ever(message_id)) is not None:
                 return _again(message_id, digest, before)
-            raise Refused(ErrorCode.INSUFFICIENT_CREDITS)
+            raise unpaid
         waits = when_busy == "reject" or edits is not None
         command = events.SendMessage(
             conversation_id=conversation_id,
@@ -195,8 +195,8 @@ class Commands:
         agent = await self._answering(conversation, UNSET)
         if agent is None:
             raise invalid(conversation_id="no agent answers in this conversation")
-        if not await self._pays(conversation.project_id, agent):
-            raise Refused(ErrorCode.INSUFFICIENT_CREDITS)
+        if (unpaid := await self._unpaid(conversation.project_id, user_id, agent)) is not None:
+            raise unpaid
         run_id = ids.regenerated_run_id(message_id, client_request_id)
         command = events.RegenerateAnswer(
             conversation_id=conversation_id,
@@ -367,19 +367,28 @@ class Commands:
                 raise
             raise invalid(agent_id="the agent of this conversation is gone: choose another one, or nobody") from None
 
-    async def _pays(self, project_id: str, agent: AgentRef) -> bool:
-        """Whether there is credit for an answer of this agent.
+    async def _unpaid(self, project_id: str, user_id: str, agent: AgentRef) -> Refused | None:
+        """Why there is no money for an answer of this agent; None where there is, or where that is not known.
 
         A first look, so that whoever asks is told at once. What an answer needs is held before the agent is called, and
         that alone decides; so an absent PostgreSQL is no reason to refuse.
         """
         if agent.price is None:
-            return True
+            return None
         try:
             wallet = await postgres.within(CREDIT_S, ledger.wallet(self._pool, project_id))
+            if wallet is None or wallet.balance_micros <= 0:
+                return Refused(ErrorCode.INSUFFICIENT_CREDITS)
+            budget = await postgres.within(CREDIT_S, budgets.used_up(self._pool, project_id, user_id, agent.agent_id))
         except postgres.AWAY:
-            return True
-        return wallet is not None and wallet.balance_micros > 0
+            return None
+        if budget is None:
+            return None
+        until = budget.ends_at.strftime("%Y-%m-%d %H:%M UTC")
+        return Refused(
+            ErrorCode.INSUFFICIENT_CREDITS,
+            f"The budget of this {budget.period} is used up; the next one begins {until}.",
+        )
 
     async def _key(self, user_id: str) -> DataKey:
         try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from edge import audit, outbox
 from edge.errors import Refused, invalid
@@ -17,11 +17,12 @@ from edge.rest.fields import Body, Cursor, Id, IdInPath, Limit, Name, Text
 from edge.rest.openapi import refusals
 from edge.rest.repeats import Once
 from edge.rest.services import Caller, ServicesOf
+from edge.rest.wholes import MOST_MICROS, WHOLE, Micros
 from infra import ledger
 from infra import prices as kept
-from infra.ledger import Kind, Movement, WrongCurrency
+from infra.ledger import Kind, Movement, NotReversible, Overdrawn, WrongCurrency
 from schemas.frames import ErrorCode
-from schemas.ids import credit_id, new_id
+from schemas.ids import credit_id, new_id, reverse_id
 from schemas.roles import Action
 
 if TYPE_CHECKING:
@@ -31,13 +32,8 @@ router = APIRouter(route_class=Once, tags=["money"], responses=refusals(ErrorCod
 
 DEFAULT_CURRENCY: Final = "USD"
 _LARGEST: Final = 2**63 - 1
-_MOST_MICROS: Final = 10**15
-"""A billion of the currency's units."""
 _REFUSED: Final = refusals(ErrorCode.FORBIDDEN, ErrorCode.INVALID, HTTPStatus.CONFLICT)
 
-# JSON has one kind of number: 5.0 is an integer there.
-_whole: Final = BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)
-Micros = Annotated[int, Field(ge=0, le=_MOST_MICROS, description="Millionths of the currency's unit."), _whole]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="As ISO 4217 names it.")]
 
 _ENTRIES: Final = """
@@ -45,6 +41,7 @@ SELECT id, transaction_id::text, account, kind, amount_micros, currency, run_id:
     by_user_id::text, note, occurred_at, recorded_at
 FROM ledger_entries WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3
 """
+_OF_PROJECT: Final = "SELECT EXISTS (SELECT FROM ledger_entries WHERE project_id = $1 AND transaction_id = $2)"
 _AGENT: Final = """
 SELECT a.project_id::text FROM agents a JOIN project_members m ON m.project_id = a.project_id AND m.user_id = $1
 WHERE a.id = $2 AND a.deleted_at IS NULL
@@ -78,10 +75,16 @@ class Wallet(Answer):
 class NewCredit(Body):
     """The same `credit_id` again is the same credit, and is given once."""
 
-    amount_micros: Annotated[int, Field(ge=1, le=_MOST_MICROS), _whole]
+    amount_micros: Annotated[int, Field(ge=1, le=MOST_MICROS), WHOLE]
     currency: Currency = DEFAULT_CURRENCY
     note: Name | None = None
     credit_id: Id | None = None
+
+
+class Reversal(Body):
+    """`note` says why, to whoever reads the books."""
+
+    note: Name
 
 
 class Credited(Answer):
@@ -198,6 +201,36 @@ async def entries(
         rows = await connection.fetch(_ENTRIES, project_id, before, limit + 1)
     found = [LedgerEntry(**dict(row) | {"id": str(row["id"])}) for row in rows[:limit]]
     return Page(data=found, next_cursor=found[-1].id if len(rows) > limit else None)
+
+
+@router.post(
+    "/v1/projects/{project_id}/ledger/{transaction_id}/reverse",
+    status_code=201,
+    responses=_REFUSED,
+)
+async def reverse(
+    services: ServicesOf, caller: Caller, project_id: IdInPath, transaction_id: IdInPath, new: Reversal
+) -> Credited:
+    """Take a credit or a charge back, by a transaction that mirrors it; a second time changes nothing. Owners and
+    admins may, and of a credit only what has not been spent."""
+    async with changing(services, caller.user_id, project_id, Action.MANAGE_MONEY, tell=False) as held:
+        if not await held.connection.fetchval(_OF_PROJECT, project_id, transaction_id):
+            raise Refused(ErrorCode.NOT_FOUND)
+        try:
+            await ledger.reverse(held.connection, transaction_id, by_user_id=caller.user_id, note=new.note)
+        except NotReversible as error:
+            raise Conflict(transaction_id="is no credit and no charge: only those are taken back") from error
+        except Overdrawn as error:
+            raise Conflict(transaction_id="was spent: less than that is left in the wallet") from error
+        await audit.record(
+            held.connection,
+            audit.Event.SENSITIVE_UPDATE,
+            actor_id=caller.user_id,
+            project_id=project_id,
+            thing="reversal",
+            transaction_id=transaction_id,
+        )
+        return Credited(transaction_id=reverse_id(transaction_id), wallet=await _wallet(held.connection, project_id))
 
 
 @router.get("/v1/agents/{agent_id}/prices")

@@ -19,6 +19,8 @@ ROUTES: Final = (
     "runs",
     "agents",
     "money",
+    "usage",
+    "budgets",
     "search",
     "audit",
     "notifications",

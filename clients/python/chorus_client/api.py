@@ -55,12 +55,43 @@ class Attempt(Struct, kw_only=True):
     error: str | None
 
 
+class Budget(Struct, kw_only=True):
+    """What has counted in its present period: `spent_micros` was charged, `reserved_micros` is held for answers that
+    are being made. Periods begin by UTC, weeks with Monday."""
+
+    id: str
+    user_id: str | None
+    agent_id: str | None
+    period: str
+    limit_micros: int
+    hard: bool
+    spent_micros: int
+    reserved_micros: int
+    starts_at: datetime
+    ends_at: datetime
+
+
+class Budgets(Struct, kw_only=True):
+    data: list["Budget"]
+
+
 class Channels(Struct, kw_only=True):
     """By which channels one kind of notification is told."""
 
     app: bool | UnsetType = UNSET
     webhook: bool | UnsetType = UNSET
     email: bool | UnsetType = UNSET
+
+
+class Charged(Struct, kw_only=True):
+    """What an agent's answers were charged in the month."""
+
+    agent_id: str
+    runs: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    charged_micros: int
 
 
 class Config(Struct, kw_only=True):
@@ -287,9 +318,30 @@ class Messages(Struct, kw_only=True):
     top: int
 
 
+class Months(Struct, kw_only=True):
+    """Those that have a statement, newest first."""
+
+    data: list[str]
+
+
 class NewAgent(Struct, kw_only=True):
     name: str
     config: Any
+
+
+class NewBudget(Struct, kw_only=True):
+    """Without `user_id` for everybody together, without `agent_id` for all agents. A `hard` one holds: no answer begins
+    that it does not pay for; another one only tells."""
+
+    user_id: str | None | UnsetType = UNSET
+    agent_id: str | None | UnsetType = UNSET
+    period: str
+    limit_micros: int
+    hard: bool | UnsetType = UNSET
+
+
+class NewBudgets(Struct, kw_only=True):
+    data: list["NewBudget"]
 
 
 class NewConversation(Struct, kw_only=True):
@@ -593,6 +645,12 @@ class Reset(Struct, kw_only=True):
     password: str
 
 
+class Reversal(Struct, kw_only=True):
+    """`note` says why, to whoever reads the books."""
+
+    note: str
+
+
 class RoleChange(Struct, kw_only=True):
     role: "Role"
 
@@ -724,6 +782,22 @@ class SignedIn(Struct, kw_only=True):
     expires_in: int
 
 
+class Statement(Struct, kw_only=True):
+    """`opening` + `credit` - `charged` + `reversed` = `closing`. `late_micros` of `charged_micros` are for answers that
+    ended in an earlier month. Once it has `ended` nothing of it changes."""
+
+    month: str
+    currency: str
+    opening_micros: int
+    credit_micros: int
+    charged_micros: int
+    late_micros: int
+    reversed_micros: int
+    closing_micros: int
+    charges: list["Charged"]
+    ended: bool
+
+
 class Testing(Struct, kw_only=True):
     """What to look for among the deliveries."""
 
@@ -757,6 +831,33 @@ class Usage(Struct, kw_only=True):
     cost_micros: int
     currency: str
     price_version: int | None | UnsetType = UNSET
+
+
+class UsageReport(Struct, kw_only=True):
+    """Answers that ended from `starts_at` to before `ends_at`; `total` has one row for each currency."""
+
+    starts_at: datetime
+    ends_at: datetime
+    group_by: list[str]
+    data: list["UsageRow"]
+    total: list["UsageRow"]
+
+
+class UsageRow(Struct, kw_only=True):
+    """What some answers took; null: of all days, people or agents. `charged_micros` of `cost_micros` were taken from
+    the wallet. `estimated_runs` are those whose provider told no usage."""
+
+    day: str | None
+    user_id: str | None
+    agent_id: str | None
+    runs: int
+    estimated_runs: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    cost_micros: int
+    charged_micros: int
+    currency: str
 
 
 class User(Struct, kw_only=True):
@@ -1421,6 +1522,20 @@ class Api(Caller):
         )
         return answer
 
+    async def post_project_ledger_reverse(
+        self, project_id: str, transaction_id: str, body: Reversal, *, idempotency_key: str | None = None
+    ) -> Credited:
+        """Take a credit or a charge back, by a transaction that mirrors it; a second time changes nothing. Owners and
+        admins may, and of a credit only what has not been spent."""
+        answer: Credited = await self.call(
+            "POST",
+            f"/v1/projects/{self.quoted(project_id)}/ledger/{self.quoted(transaction_id)}/reverse",
+            {201: Credited},
+            body=body,
+            headers={"Idempotency-Key": idempotency_key},
+        )
+        return answer
+
     async def get_agent_prices(
         self, agent_id: str, *, limit: int | None = None, cursor: str | None | None = None
     ) -> PagePrice:
@@ -1437,6 +1552,49 @@ class Api(Caller):
         """What the agent's answers cost from the next question on. Owners and admins may. What was asked before is charged
         with the price of its own time."""
         answer: Price = await self.call("PUT", f"/v1/agents/{self.quoted(agent_id)}/price", {200: Price}, body=body)
+        return answer
+
+    async def get_project_usage(
+        self,
+        project_id: str,
+        *,
+        from_: str | None | None = None,
+        to: str | None | None = None,
+        group_by: str | None = None,
+    ) -> UsageReport:
+        """What answers took, by UTC, the last 30 days where nothing is said; with `Accept: text/csv` a table. Every member
+        may see it."""
+        answer: UsageReport = await self.call(
+            "GET",
+            f"/v1/projects/{self.quoted(project_id)}/usage",
+            {200: UsageReport},
+            query={"from": from_, "to": to, "group_by": group_by},
+        )
+        return answer
+
+    async def get_project_statements(self, project_id: str) -> Months:
+        """From the month of the first entry to this one. Every member may see them."""
+        answer: Months = await self.call("GET", f"/v1/projects/{self.quoted(project_id)}/statements", {200: Months})
+        return answer
+
+    async def get_project_statement(self, project_id: str, month: str) -> Statement:
+        """What was booked in a month, by UTC; with `Accept: text/csv` a table."""
+        answer: Statement = await self.call(
+            "GET", f"/v1/projects/{self.quoted(project_id)}/statements/{self.quoted(month)}", {200: Statement}
+        )
+        return answer
+
+    async def get_project_budgets(self, project_id: str) -> Budgets:
+        """Oldest first. Every member may see them."""
+        answer: Budgets = await self.call("GET", f"/v1/projects/{self.quoted(project_id)}/budgets", {200: Budgets})
+        return answer
+
+    async def put_project_budgets(self, project_id: str, body: NewBudgets) -> Budgets:
+        """All of them at once: what is not among them ends. One for the same person, agent and period keeps what it has
+        counted. Owners and admins may."""
+        answer: Budgets = await self.call(
+            "PUT", f"/v1/projects/{self.quoted(project_id)}/budgets", {200: Budgets}, body=body
+        )
         return answer
 
     async def get_search(

@@ -36,10 +36,36 @@ export interface Attempt {
   error: string | null;
 }
 
+export interface Budget {
+  id: string;
+  user_id: string | null;
+  agent_id: string | null;
+  period: string;
+  limit_micros: number;
+  hard: boolean;
+  spent_micros: number;
+  reserved_micros: number;
+  starts_at: string;
+  ends_at: string;
+}
+
+export interface Budgets {
+  data: Budget[];
+}
+
 export interface Channels {
   app?: boolean;
   webhook?: boolean;
   email?: boolean;
+}
+
+export interface Charged {
+  agent_id: string;
+  runs: number;
+  input_tokens: number;
+  cached_input_tokens: number;
+  output_tokens: number;
+  charged_micros: number;
 }
 
 export interface Config {
@@ -230,9 +256,25 @@ export interface Messages {
   top: number;
 }
 
+export interface Months {
+  data: string[];
+}
+
 export interface NewAgent {
   name: string;
   config: OpenAIConfig | ScriptedConfig;
+}
+
+export interface NewBudget {
+  user_id?: string | null;
+  agent_id?: string | null;
+  period: "day" | "week" | "month";
+  limit_micros: number;
+  hard?: boolean;
+}
+
+export interface NewBudgets {
+  data: NewBudget[];
 }
 
 export interface NewConversation {
@@ -487,6 +529,10 @@ export interface Reset {
   password: string;
 }
 
+export interface Reversal {
+  note: string;
+}
+
 export type Role = "viewer" | "member" | "admin" | "owner";
 
 export interface RoleChange {
@@ -598,6 +644,19 @@ export interface SignedIn {
   expires_in: number;
 }
 
+export interface Statement {
+  month: string;
+  currency: string;
+  opening_micros: number;
+  credit_micros: number;
+  charged_micros: number;
+  late_micros: number;
+  reversed_micros: number;
+  closing_micros: number;
+  charges: Charged[];
+  ended: boolean;
+}
+
 export interface Testing {
   delivery_id: string;
 }
@@ -624,6 +683,28 @@ export interface Usage {
   cost_micros: number;
   currency: string;
   price_version?: number | null;
+}
+
+export interface UsageReport {
+  starts_at: string;
+  ends_at: string;
+  group_by: string[];
+  data: UsageRow[];
+  total: UsageRow[];
+}
+
+export interface UsageRow {
+  day: string | null;
+  user_id: string | null;
+  agent_id: string | null;
+  runs: number;
+  estimated_runs: number;
+  input_tokens: number;
+  cached_input_tokens: number;
+  output_tokens: number;
+  cost_micros: number;
+  charged_micros: number;
+  currency: string;
 }
 
 export interface User {
@@ -1078,6 +1159,12 @@ export interface Operations {
     answer: PageLedgerEntry;
     headers: undefined;
   };
+  "POST /v1/projects/{project_id}/ledger/{transaction_id}/reverse": {
+    query: undefined;
+    body: Reversal;
+    answer: Credited;
+    headers: { "Idempotency-Key"?: string };
+  };
   "GET /v1/agents/{agent_id}/prices": {
     query: { limit?: number; cursor?: string | null };
     body: undefined;
@@ -1088,6 +1175,36 @@ export interface Operations {
     query: undefined;
     body: NewPrice;
     answer: Price;
+    headers: undefined;
+  };
+  "GET /v1/projects/{project_id}/usage": {
+    query: { from?: string | null; to?: string | null; group_by?: string };
+    body: undefined;
+    answer: UsageReport;
+    headers: undefined;
+  };
+  "GET /v1/projects/{project_id}/statements": {
+    query: undefined;
+    body: undefined;
+    answer: Months;
+    headers: undefined;
+  };
+  "GET /v1/projects/{project_id}/statements/{month}": {
+    query: undefined;
+    body: undefined;
+    answer: Statement;
+    headers: undefined;
+  };
+  "GET /v1/projects/{project_id}/budgets": {
+    query: undefined;
+    body: undefined;
+    answer: Budgets;
+    headers: undefined;
+  };
+  "PUT /v1/projects/{project_id}/budgets": {
+    query: undefined;
+    body: NewBudgets;
+    answer: Budgets;
     headers: undefined;
   };
   "GET /v1/search": {

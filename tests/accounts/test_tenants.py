@@ -48,6 +48,7 @@ VALUES: Final[Node] = {
     "confirm": "Mine now",
     "config": {"kind": "scripted"},
     "url": "https://example.org/hook",
+    "month": "2026-11",
 }
 """Good values of fields that name nothing."""
 
@@ -80,6 +81,7 @@ async def things(person: Person) -> dict[str, str]:
         "invitation_id": invited["invitation_id"],
         "session_id": (await person.call("GET", "/v1/users/me/sessions"))["data"][0]["id"],
         "webhook_id": (await person.call("POST", f"{project}/webhooks", hook))["id"],
+        "transaction_id": (await person.call("POST", f"{project}/credits", {"amount_micros": 1}))["transaction_id"],
         "up_to": await notification(person),
     }
 

@@ -1,6 +1,7 @@
 """Nobody sees or does what is not theirs: every operation, with another's ids, answers as for ids that nobody has."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,8 @@ BODIES: dict[tuple[str, str], Any] = {
         "client_request_id": str(uuid4())
     },
     ("POST", "/v1/projects/{project_id}/credits"): {"amount_micros": 1},
+    ("POST", "/v1/projects/{project_id}/ledger/{transaction_id}/reverse"): {"note": "Mine now"},
+    ("PUT", "/v1/projects/{project_id}/budgets"): {"data": [{"period": "day", "limit_micros": 1}]},
     ("PUT", "/v1/agents/{agent_id}/price"): {"price": None},
     ("POST", "/v1/projects/{project_id}/webhooks"): {"url": "https://example.org/mine"},
     ("PATCH", "/v1/projects/{project_id}/webhooks/{webhook_id}"): {"url": "https://example.org/mine"},
@@ -52,6 +55,7 @@ async def everything(database: "asyncpg.Connection[asyncpg.Record]", project_id:
             UNION ALL SELECT d::text FROM webhook_deliveries d
                 WHERE webhook_id IN (SELECT id FROM webhooks WHERE project_id = $1)
             UNION ALL SELECT p::text FROM prices p WHERE project_id = $1
+            UNION ALL SELECT b::text FROM budgets b WHERE project_id = $1
             UNION ALL SELECT l::text FROM ledger_entries l WHERE project_id = $1
             UNION ALL SELECT r::text FROM runs r
                 WHERE conversation_id IN (SELECT id FROM conversations WHERE project_id = $1)
@@ -92,6 +96,7 @@ async def adas(api: Api, written: Written) -> Theirs:
     ada = await api.sign_up()
     project_id = await ada.project_id()
     agents = (await ada.call("GET", f"/v1/projects/{project_id}/agents")).json["data"]
+    credit = await ada.call("POST", f"/v1/projects/{project_id}/credits", {"amount_micros": 1})
     hook = {"url": "https://example.org/hook"}
     invitation = {"email": f"{uuid4().hex}@example.org", "role": "viewer"}
     invited = (await ada.call("POST", f"/v1/projects/{project_id}/members", invitation)).json
@@ -109,6 +114,8 @@ async def adas(api: Api, written: Written) -> Theirs:
             "invitation_id": invited["invitation_id"],
             "share_id": (await ada.call("POST", f"/v1/conversations/{conversation_id}/shares")).json["id"],
             "webhook_id": (await ada.call("POST", f"/v1/projects/{project_id}/webhooks", hook)).json["id"],
+            "transaction_id": credit.json["transaction_id"],
+            "month": datetime.now(UTC).strftime("%Y-%m"),
             "session_id": (await ada.call("GET", "/v1/users/me/sessions")).json["data"][0]["id"],
         },
     )

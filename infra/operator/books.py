@@ -1,6 +1,6 @@
 """The money part of `chorus audit`: do wallets, ledger, reservations, records of usage and the topic say the same?"""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -70,35 +70,55 @@ FROM usage_records WHERE id = ANY($1::uuid[])
 async def wrong(db: Connection, kafka: KafkaSettings, topic_id: str, project: str | None) -> list[Difference]:
     """Everything about money that does not add up, at the moment that `db` sees.
 
-    The topic is compared as far as billing has settled it. An event comes more than once; the first of an id counts.
-
     Args:
         topic_id: Kafka's own id of the topic `usage`.
         project: only this one's; None for all.
     """
-    found = [
+    from_topic, _ = await wrong_since(db, kafka, topic_id, {}, project)
+    return [*await wrong_tables(db, project), *from_topic]
+
+
+async def wrong_tables(db: Connection, project: str | None = None) -> list[Difference]:
+    """What the tables say differently from one another."""
+    return [
         Difference(kind, None, row["what"]) for kind, query in _MONEY.items() for row in await db.fetch(query, project)
     ]
+
+
+async def wrong_since(
+    db: Connection, kafka: KafkaSettings, topic_id: str, start: Mapping[int, int], project: str | None = None
+) -> tuple[list[Difference], dict[int, int]]:
+    """What the topic says differently from the tables, as far as billing has settled it. An event comes more than once;
+    the first of an id counts.
+
+    Args:
+        start: the offset to begin at in each partition; in those that are absent their beginning.
+
+    Returns:
+        the differences, and the offset of each partition up to which there are no others.
+    """
     rows = await db.fetch(
         "SELECT partition, next_offset FROM sink_offsets WHERE sink = 'billing' AND topic_id = $1", topic_id
     )
-    reached = {row["partition"]: row["next_offset"] for row in rows}
-    ends = await end_offsets(kafka, USAGE.topic, set(reached))
-    for partition, offset in sorted(reached.items()):
+    settled = {row["partition"]: row["next_offset"] for row in rows}
+    ends = await end_offsets(kafka, USAGE.topic, set(settled))
+    reached = {partition: min(offset, ends[partition]) for partition, offset in settled.items()}
+    found: list[Difference] = []
+    for partition, end in sorted(reached.items()):
         seen: set[str] = set()
-        async with aclosing(_told(kafka, partition, min(offset, ends[partition]), project)) as batches:
+        async with aclosing(_told(kafka, partition, start.get(partition, 0), end, project)) as batches:
             async for batch in batches:
                 first = {id: used for id, used in reversed(batch) if id not in seen}
                 seen.update(first)
                 found += _compared(first, await db.fetch(_RECORDED, list(first)))
-    return found
+    return found, reached
 
 
 async def _told(
-    kafka: KafkaSettings, partition: int, end: int, project: str | None
+    kafka: KafkaSettings, partition: int, start: int, end: int, project: str | None
 ) -> AsyncGenerator[list[tuple[str, UsageEvent]], None]:
     batch: list[tuple[str, UsageEvent]] = []
-    async with aclosing(read_partition(kafka, USAGE.topic, partition, 0, end)) as records:
+    async with aclosing(read_partition(kafka, USAGE.topic, partition, start, end)) as records:
         async for record in records:
             try:
                 used, envelope = USAGE.decode(record.value, record.headers)

@@ -24,7 +24,7 @@ from infra.operator.times import BadTime, moment_of
 from infra.settings import KafkaSettings, PostgresSettings
 
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 T = TypeVar("T")
 

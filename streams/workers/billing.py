@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 from prometheus_client import Counter, Gauge, Histogram
 
 from infra import postgres
 from infra.kafka import topic_ids
+from infra.operator import books
 from infra.patience import patiently
 from infra.prices import NoSuchPrice, Prices
 from infra.process import Process
 from infra.process import run as run_process
-from infra.settings import KafkaSettings, PostgresSettings, ProcessSettings
+from infra.settings import KafkaSettings, PostgresSettings, ProcessSettings, seconds
 from infra.settling import Charge, settle
 from schemas import ids
 from schemas.events import AgentRef, Usage
@@ -45,6 +47,10 @@ waits for what is given back later."""
 
 SWEPT_AT_ONCE = 500
 
+PROVE_S = 3600.0
+"""Default of `CHORUS_BOOKS_PROVED_EVERY_S`: what does not add up is found within the hour, and looking costs the
+database seconds."""
+
 log = structlog.get_logger(__name__)
 
 _settled = Counter("chorus_billing_settled_total", "Usage events settled, repeats included", ["type"])
@@ -55,6 +61,8 @@ _late_s = Histogram(
 )
 _held = Gauge("chorus_reservations_open", "Runs that money is held for")
 _oldest_s = Gauge("chorus_reservation_oldest_seconds", "Age of the oldest reservation that is still held")
+_differences = Gauge("chorus_books_differences", "What did not add up when the books were last proved")
+_proved_at = Gauge("chorus_books_proved_timestamp_seconds", "When the books were last proved")
 _swept = Counter("chorus_reservations_swept_total", "Runs settled by their row, because nothing came over the topic")
 
 _OPEN = """
@@ -79,6 +87,8 @@ class Billing(Sink[UsageEvent]):
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", kafka: KafkaSettings, topic_id: str) -> None:
         super().__init__("billing", USAGE, pool, kafka, topic_id)
         self._prices = Prices(pool)
+        self._proved: dict[int, int] = {}
+        self._found = 0
 
     async def store(self, connection: "Connection", records: Sequence[Read[UsageEvent]]) -> None:
         """See `Sink.store`."""
@@ -133,6 +143,32 @@ class Billing(Sink[UsageEvent]):
         _oldest_s.set(held["oldest_s"])
         return len(rows)
 
+    async def prove(self, every_s: float) -> None:
+        """Prove the books and tell the result, until cancelled."""
+        while True:
+            try:
+                await self.prove_once()
+            except (*postgres.AWAY, KafkaError, OSError) as error:
+                log.info("the books are proved later", error=repr(error))
+            await asyncio.sleep(every_s)
+
+    async def prove_once(self) -> int:
+        """Compare the tables with one another, and with what the topic has said since the last time; how many
+        differences there are. `chorus audit` compares all of the topic, and names each.
+
+        Raises one of `infra.postgres.AWAY`, or Kafka's errors.
+        """
+        async with self._pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+            wrong = await books.wrong_tables(connection)
+            told, self._proved = await books.wrong_since(connection, self._kafka, self._topic_id, self._proved)
+        # What the topic said wrongly is looked at once, and stays wrong.
+        self._found += len(told)
+        for difference in (*wrong, *told):
+            log.error("the books differ", kind=difference.kind, what=difference.what)
+        _differences.set(len(wrong) + self._found)
+        _proved_at.set_to_current_time()
+        return len(wrong) + self._found
+
     async def _charge(self, row: "asyncpg.Record") -> Charge:
         took = Usage(price_version=row["price_version"]) if row["usage"] is None else _usage(row["usage"])
         used = RunUsed(
@@ -154,6 +190,7 @@ def main(env: Mapping[str, str]) -> None:
     settings = ProcessSettings.from_env(env, "billing")
     kafka = KafkaSettings.from_env(env)
     postgres_settings = PostgresSettings.from_env(env)
+    every_s = seconds(env, "CHORUS_BOOKS_PROVED_EVERY_S", PROVE_S)
 
     async def work(process: Process) -> None:
         topics = await patiently("Kafka", (KafkaException,), lambda: topic_ids(kafka, [USAGE.topic]))
@@ -163,10 +200,11 @@ def main(env: Mapping[str, str]) -> None:
                 IntakeSettings(topic=USAGE.topic, group="billing", instance=settings.instance), kafka, USAGE, billing
             )
             process.not_ready = intake.not_ready
-            sweeping = background.create_task(billing.sweep())
+            chores = [background.create_task(work) for work in (billing.sweep(), billing.prove(every_s))]
             try:
                 await intake.run(process.stopping)
             finally:
-                sweeping.cancel()
+                for chore in chores:
+                    chore.cancel()
 
     run_process("billing", settings, work)

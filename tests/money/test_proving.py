@@ -1,5 +1,7 @@
 """`chorus audit` proves the books, and finds what does not add up."""
 
+import urllib.request
+
 import pytest
 
 from infra.kafka import Publisher
@@ -10,7 +12,7 @@ from schemas.topics import USAGE
 from tests.conftest import StartProcess
 from tests.money.conftest import Books
 from tests.operator.conftest import Operator
-from tests.running import Stack
+from tests.running import Stack, soon
 
 WRONG = {
     "wallet": "UPDATE wallets SET balance_micros = balance_micros + 1 WHERE project_id = $1",
@@ -67,3 +69,28 @@ async def test_it_proves_the_books_and_finds_each_thing_that_is_wrong(
                     await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
                 counts = (await operator.told("audit", "--project", books.project_id))["counts"]
                 assert (expected in counts) if expected else counts == {}, (kind, counts)
+
+
+async def test_billing_proves_the_books_by_itself(books: Books, stack: Stack, start_process: StartProcess) -> None:
+    """At its start and again and again it tells how much does not add up: one more thing once somebody has changed a
+    wallet by hand, and no longer once it is put right."""
+    await _settled(books, stack, start_process)
+    billing = await start_process("streams", "billing", CHORUS_BOOKS_PROVED_EVERY_S="0.2")
+
+    def differences() -> float | None:
+        with urllib.request.urlopen(f"{billing.health}/metrics", timeout=5) as answer:
+            told = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[:1] != "#")
+        proved = float(told["chorus_books_proved_timestamp_seconds"]) > 0
+        return float(told["chorus_books_differences"]) if proved else None
+
+    await soon("the books are proved", lambda: differences() is not None)
+    before = differences()
+    assert before is not None
+    for change, more in (("+ 1", 1), ("- 1", 0)):
+        async with books.pool.acquire() as connection, connection.transaction():
+            await connection.execute("ALTER TABLE wallets DISABLE TRIGGER USER")
+            await connection.execute(
+                f"UPDATE wallets SET balance_micros = balance_micros {change} WHERE project_id = $1", books.project_id
+            )
+            await connection.execute("ALTER TABLE wallets ENABLE TRIGGER USER")
+        await soon(f"{more} more", lambda wanted=before + more: differences() == wanted)

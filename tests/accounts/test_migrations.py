@@ -45,7 +45,27 @@ INSERT INTO repeats VALUES ('{u}1', '\\x01', '\\x01', '{x}5', now(), '\\x01');
 INSERT INTO pins VALUES ('{u}1', '{c}1', now());
 INSERT INTO shares VALUES ('{x}6', '{c}1', '{u}1', '\\x01', 1, NULL, now(), NULL);
 INSERT INTO audit_log (id, event, result, what) VALUES ('{x}7', 'user_created', 'success', '{{}}');
-INSERT INTO erasures VALUES ('{u}3', '{x}8', now(), now(), NULL)
+INSERT INTO erasures VALUES ('{u}3', '{x}8', now(), now(), NULL);
+INSERT INTO prices (project_id, agent_id, price, created_by) VALUES ('{p}1', '{a}1', '{{}}', '{u}1');
+INSERT INTO wallets (project_id, currency) VALUES ('{p}1', 'USD');
+INSERT INTO ledger_entries (transaction_id, account, project_id, currency, amount_micros, kind, occurred_at)
+    VALUES ('{x}9', 'funding', '{p}1', 'USD', -5, 'credit', now()),
+    ('{x}9', 'wallet', '{p}1', 'USD', 5, 'credit', now());
+INSERT INTO reservations (run_id, project_id, user_id, agent_id, price_version, currency, amount_micros, budget_periods)
+    VALUES ('{x}1', '{p}1', '{u}1', '{a}1', 1, 'USD', 5, '{{}}');
+INSERT INTO usage_records (id, run_id, attempt, billable, project_id, conversation_id, user_id, agent_id, agent_version,
+    status, finish_reason, input_tokens, output_tokens, cached_input_tokens, from_cache, source, currency, cost_micros,
+    charged_micros, occurred_at) VALUES ('{x}1', '{x}1', 1, true, '{p}1', '{c}1', '{u}1', '{a}1', 1, 'completed',
+    'stop', 1, 1, 0, false, 'provider', 'USD', 5, 5, now());
+INSERT INTO budgets (id, project_id, period, limit_micros, hard) VALUES ('{x}1', '{p}1', 'day', 5, true);
+INSERT INTO budget_periods (budget_id, starts_at, spent_micros) VALUES ('{x}1', now(), 5);
+INSERT INTO budget_notices (budget_period_id, percent) SELECT id, 80 FROM budget_periods;
+INSERT INTO notifications (id, user_id, kind, project_id, data, occurred_at, in_app)
+    VALUES ('{x}1', '{u}1', 'budget', '{p}1', '{{}}', now(), true);
+INSERT INTO notification_preferences VALUES ('{u}1', 'budget', true, true, false);
+INSERT INTO webhooks (id, project_id, url, kinds, secret)
+    VALUES ('{x}1', '{p}1', 'https://example.org', '{{}}', '\\x01');
+INSERT INTO webhook_deliveries (id, webhook_id, body) VALUES ('{x}1', '{x}1', '{{}}')
 """.format(**{name: f"{n}0000000-0000-4000-8000-00000000000" for n, name in enumerate("upxacm", 1)})
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"

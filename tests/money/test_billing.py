@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterable
 import msgspec
 import pytest
 
+from infra import redis as our_redis
 from infra.kafka import Publisher, topic_ids
-from infra.settings import KafkaSettings
+from infra.settings import KafkaSettings, RedisSettings
 from infra.settling import Charge
 from schemas import ids
 from schemas.events import AgentRef, Usage
@@ -17,9 +18,7 @@ from schemas.topics import USAGE
 from streams.workers.billing import Billing
 from tests.conftest import StartProcess
 from tests.money.conftest import Books
-from tests.running import Stack
-
-RUNS = 200
+from tests.running import DEADLINE_S, Stack
 
 
 @pytest.fixture
@@ -43,10 +42,10 @@ async def tell(publisher: Publisher, charges: Iterable[Charge]) -> None:
         await report
 
 
-async def reserved_runs(books: Books, version: int) -> list[Charge]:
+async def reserved_runs(books: Books, version: int, count: int) -> list[Charge]:
     """Runs that money is held for, with what each took: 10 tokens in and some out."""
     took = Usage(input_tokens=10, source="provider", price_version=version)
-    runs = [ids.new_id() for _ in range(RUNS)]
+    runs = [ids.new_id() for _ in range(count)]
     for run_id in runs:
         assert await books.reserve(60, run_id=run_id) == 60
     return [
@@ -55,27 +54,44 @@ async def reserved_runs(books: Books, version: int) -> list[Charge]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("runs", "kills"), [(200, 4), pytest.param(1000, 20, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+)
 async def test_each_run_is_settled_once_through_kills_and_replays(
-    stack: Stack, books: Books, publisher: Publisher, start_process: StartProcess
+    stack: Stack, books: Books, publisher: Publisher, start_process: StartProcess, runs: int, kills: int
 ) -> None:
-    """Billing is killed in the middle, again and again; then the whole topic is read three times from its start, and
-    everything is told once more: the ledger does not change by a letter, and what was charged is what runs took."""
+    """Billing is killed again and again, at any time or as soon as it has written something that Kafka has not heard
+    of; Redis is wiped; then the whole topic is read three times from its start, and everything is told once more: the
+    ledger does not change by a letter, what was charged is what runs took, and nobody is told of a budget twice."""
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
     price = await books.priced()
-    await books.credit(RUNS * 60)
-    told = await reserved_runs(books, price.version)
+    await books.credit(runs * 60)
+    await books.budget(runs * 20, hard=False)
+    told = await reserved_runs(books, price.version, runs)
+    counted = "SELECT count(*) FROM usage_records WHERE project_id = $1 AND billable"
 
-    for n in range(4):
+    for n in range(kills):
         billing = await start_process("streams", "billing")
-        await tell(publisher, told[n * RUNS // 4 : (n + 1) * RUNS // 4])
-        await asyncio.sleep(chance.uniform(0, 0.3))
+        before = await books.pool.fetchval(counted, books.project_id)
+        await tell(publisher, told[n * runs // kills : (n + 1) * runs // kills])
+        if n % 2:
+            await asyncio.sleep(chance.uniform(0, 0.3))
+        else:
+            async with asyncio.timeout(DEADLINE_S):
+                while await books.pool.fetchval(counted, books.project_id) == before:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
         billing.kill(signal.SIGKILL)
         await billing.ended()
+    async with our_redis.connect(RedisSettings.from_env(stack.env)) as redis:
+        await redis.flushall()
     billing = await start_process("streams", "billing")
-    await books.until_settled(RUNS)
+    await books.until_settled(runs)
     before = await books.hash()
+    notices = "SELECT array_agg(percent ORDER BY percent) FROM budget_notices AS n JOIN budget_periods AS p "
+    notices += "ON p.id = n.budget_period_id JOIN budgets AS b ON b.id = p.budget_id WHERE b.project_id = $1"
+    assert await books.pool.fetchval(notices, books.project_id) == [80, 100]
 
     for _ in range(3):
         await billing.stop()
@@ -84,11 +100,12 @@ async def test_each_run_is_settled_once_through_kills_and_replays(
     await tell(publisher, told)
     last = books.run_used(ids.new_id(), 0, usage=Usage())
     await tell(publisher, [last])
-    await books.until_settled(RUNS + 1)
+    await books.until_settled(runs + 1)
 
     assert await books.hash() == before
+    assert await books.pool.fetchval(notices, books.project_id) == [80, 100]
     wallet = await books.wallet()
-    assert (wallet.balance_micros, wallet.reserved_micros) == (RUNS * 60 - RUNS * 10 - RUNS // 5 * 100, 0)
+    assert (wallet.balance_micros, wallet.reserved_micros) == (runs * 60 - runs * 10 - runs // 5 * 100, 0)
     await books.proved()
 
 

@@ -12,6 +12,7 @@ import { Deliveries } from "./deliveries";
 import type { Receipt } from "./described";
 import { fileName, saveAs } from "./files";
 import { ApiError, all } from "./http";
+import { Notified } from "./inbox";
 import { NOTICE_MS, Notices } from "./notices";
 import * as outboxStorage from "./outboxStorage";
 import { forgetPreferred, preferProject, preferredProject } from "./preferred";
@@ -43,6 +44,7 @@ export class ChatClient {
   private readonly timers = new Timers();
   readonly notices = new Notices(this.timers);
   readonly deliveries: Deliveries;
+  readonly notified = new Notified((work) => this.rest(work));
 
   private connection: Connection | null = null;
   private readonly subscribing = new Set<string>();
@@ -149,6 +151,10 @@ export class ChatClient {
       greeted: () => this.greeted(),
       push: (push) => {
         this.dispatch({ type: "push", push });
+        this.notified.push(push);
+        // Somebody was let in: the project is to stand among theirs.
+        if (push.type === "notification.created" && !this.knows(push.notification.project_id))
+          void this.reloadProjects();
         if (push.type === "message.created") this.meet(push.message.author_id);
         this.mend();
       },
@@ -165,6 +171,7 @@ export class ChatClient {
     this.renewLater();
     this.deliveries.flush();
     this.looking();
+    void this.eventually(() => this.notified.load());
     // Conversations made or changed elsewhere while this page was away.
     if (this.greetedBefore) void this.loadLists();
     this.greetedBefore = true;
@@ -229,6 +236,10 @@ export class ChatClient {
       this.loadShelf(projectId, false),
       this.loadShelf(projectId, true),
     ]);
+  }
+
+  private knows(projectId: string): boolean {
+    return this.chat.get().projects.some((one) => one.id === projectId);
   }
 
   /** The projects have changed, by this page or another. */

@@ -1,5 +1,6 @@
 /** One way to ask over REST, and one kind of error. What an operation takes and answers is the API's own word. */
 import type { Operations, Problem } from "./described";
+import { newId } from "./uuid";
 
 export interface Page<T> {
   data: T[];
@@ -27,6 +28,8 @@ type Query<Names> = { [Name in keyof Names]: Names[Name] | null };
 
 interface Always {
   token?: string;
+  /** The `ETag` of what the person saw: refused with 412 where somebody else has changed it since. */
+  ifMatch?: string | null;
   /** Let it outlive the page. */
   keepalive?: boolean;
 }
@@ -46,10 +49,12 @@ export type Given<O extends Operation> = Always &
       ? { body?: Operations[O]["body"] }
       : { body: Operations[O]["body"] });
 
-interface Asked extends Always {
+export interface Asked extends Always {
   path?: Record<string, string>;
   query?: Record<string, string | number | boolean | null | undefined>;
   body?: unknown;
+  /** The form of the answer; JSON where nothing is said. */
+  accept?: string;
 }
 
 /** Longer than the server itself waits for anything (5 s). */
@@ -57,7 +62,7 @@ const PATIENCE_MS = 15_000;
 
 /** Pure: the method and the address of an operation with its names filled in. */
 export function addressOf(
-  operation: Operation,
+  operation: string,
   { path = {}, query = {} }: Pick<Asked, "path" | "query">,
 ): [method: string, address: string] {
   const [method = "", template = ""] = operation.split(" ");
@@ -84,10 +89,26 @@ export async function call<O extends Operation>(
   operation: O,
   given: Given<O>,
 ): Promise<Operations[O]["answer"]> {
-  const text = await (await asked(operation, given, AbortSignal.timeout(PATIENCE_MS)))
-    .text()
-    .catch(unreachable);
-  return text === "" ? undefined : JSON.parse(text);
+  return (await read(operation, given)).value as Operations[O]["answer"];
+}
+
+/** With the tag of what was answered, for a later `ifMatch`. */
+export async function tagged<O extends Operation>(
+  operation: O,
+  given: Given<O>,
+): Promise<Tagged<Operations[O]["answer"]>> {
+  return (await read(operation, given)) as Tagged<Operations[O]["answer"]>;
+}
+
+export interface Tagged<T> {
+  value: T;
+  tag: string | null;
+}
+
+async function read(operation: string, given: Asked): Promise<Tagged<unknown>> {
+  const response = await asked(operation, given, PATIENCE_MS);
+  const text = await response.text().catch(unreachable);
+  return { value: text === "" ? undefined : JSON.parse(text), tag: response.headers.get("ETag") };
 }
 
 /** An answer to keep as it is, however long it takes. */
@@ -95,23 +116,45 @@ export async function file<O extends Operation>(operation: O, given: Given<O>): 
   return (await asked(operation, given, null)).blob().catch(unreachable);
 }
 
+/** For operations whose description is not there yet; the caller says what comes. */
+export const undescribed = async <T>(operation: string, given: Asked): Promise<T> =>
+  (await read(operation, given)).value as T;
+
+export const undescribedFile = async (operation: string, given: Asked): Promise<Blob> =>
+  (await asked(operation, given, null)).blob().catch(unreachable);
+
 const unreachable = (): never => {
   throw new ApiError(0, "unreachable");
 };
 
-async function asked(operation: Operation, given: Asked, signal: AbortSignal | null): Promise<Response> {
-  const { body, token, keepalive = false } = given;
+/** Tried once more where no answer came: with its key the server does it once, however often it is asked. */
+const AGAIN_MS = 1_000;
+
+async function asked(operation: string, given: Asked, patienceMs: number | null): Promise<Response> {
+  const { body, token, keepalive = false, accept = "application/json", ifMatch } = given;
   const [method, address] = addressOf(operation, given);
-  const headers: Record<string, string> = { Accept: "application/json" };
+  const headers: Record<string, string> = { Accept: accept };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token !== undefined) headers.Authorization = `Bearer ${token}`;
-  const response = await fetch(address, {
-    method,
-    headers,
-    body: body === undefined ? null : JSON.stringify(body),
-    keepalive,
-    signal: keepalive ? null : signal,
-  }).catch(unreachable);
+  if (ifMatch) headers["If-Match"] = ifMatch;
+  // Signing in and out has no caller yet whose key it could be.
+  const keyed = method === "POST" && token !== undefined;
+  if (keyed) headers["Idempotency-Key"] = newId();
+  const ask = () =>
+    fetch(address, {
+      method,
+      headers,
+      body: body === undefined ? null : JSON.stringify(body),
+      keepalive,
+      signal: keepalive || patienceMs === null ? null : AbortSignal.timeout(patienceMs),
+    });
+  const response = await ask()
+    .catch(async (error) => {
+      if (!keyed) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      return ask();
+    })
+    .catch(unreachable);
   if (response.ok) return response;
   const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
   throw new ApiError(

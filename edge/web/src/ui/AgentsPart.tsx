@@ -9,6 +9,7 @@ import { Dialog } from "./Dialog";
 import { Failure, Field, Section, useLoaded, useTask, when } from "./forms";
 import { useStore } from "./hooks";
 import { Mark, Plus } from "./icons";
+import { PricePart } from "./PricePart";
 
 type Kind = "openai" | "scripted";
 
@@ -273,6 +274,7 @@ function AgentDialog({
           </button>
         </div>
       </form>
+      {agent !== null && may(project.role, "manage_money") && <PricePart client={client} agent={agent} />}
       {agent !== null && <Versions client={client} agent={agent} />}
     </Dialog>
   );

@@ -1,4 +1,4 @@
-import { lazy, useCallback, useEffect, useRef, useState } from "react";
+import { lazy, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useText } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import type { WhenBusy } from "../net/protocol";
@@ -8,6 +8,7 @@ import { roleIn, titleOf } from "../state/chat";
 import { may, mayEnd } from "../state/roles";
 import { stoppable } from "../state/thread";
 import { AgentMenu } from "./AgentMenu";
+import { BellMenu } from "./BellMenu";
 import { Composer, type ComposerHandle } from "./Composer";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { RenameField } from "./ConversationItem";
@@ -61,6 +62,10 @@ export function ChatPage({
   const role = roleIn(chat);
   const mayWrite = may(role, "write");
   const project = chat.projects.find((one) => one.id === chat.projectId);
+  const others = useMemo(
+    () => Object.values(chat.members).filter((one) => one.user_id !== client.user.id),
+    [chat.members, client.user.id],
+  );
 
   const shown = useRef<string | null>(null);
   useEffect(() => {
@@ -270,6 +275,7 @@ export function ChatPage({
               />
             </>
           )}
+          <BellMenu client={client} />
           <button
             type="button"
             className="icon-button md:hidden"
@@ -353,6 +359,7 @@ export function ChatPage({
               disabled={thread?.missing === true || (open === null && chat.projectId === null)}
               handle={composer}
               agents={chat.agents}
+              people={others}
               agentId={conversation ? conversation.agent_id : (project?.default_agent_id ?? null)}
               onTyping={() => open !== null && client.typing(open)}
               onSend={send}

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { lazy, useState } from "react";
 import { useText } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import * as projects from "../net/projects";
@@ -8,15 +8,20 @@ import { AgentsPart } from "./AgentsPart";
 import { Failure, Field, Said, Section, TypedConfirm, useLoaded, useTask } from "./forms";
 import { useStore } from "./hooks";
 import { MembersPart } from "./MembersPart";
+import { Part } from "./Part";
 import { Place } from "./PlaceTabs";
+import { WebhooksPart } from "./WebhooksPart";
+
+const MoneyPart = lazy(async () => ({ default: (await import("./MoneyPart")).MoneyPart }));
 
 /** The project on the screen: who and what is in it. */
 export function ProjectPage({ client, section }: { client: ChatClient; section: string }) {
   const text = useText();
   const chat = useStore(client.chat);
   const project = chat.projects.find((one) => one.id === chat.projectId);
-  const present = ["agents", "general"].includes(section) ? section : "members";
+  const present = ["agents", "money", "webhooks", "general"].includes(section) ? section : "members";
   if (project === undefined) return null;
+  const hooks = may(project.role, "manage_webhooks");
   return (
     <Place
       at="project"
@@ -24,11 +29,19 @@ export function ProjectPage({ client, section }: { client: ChatClient; section: 
       parts={[
         ["members", text.project.members],
         ["agents", text.project.agents],
+        ["money", text.money.tab],
+        ...(hooks ? ([["webhooks", text.webhook.tab]] as const) : []),
         ["general", text.project.general],
       ]}
     >
       {present === "members" && <MembersPart client={client} project={project} />}
       {present === "agents" && <AgentsPart client={client} project={project} />}
+      {present === "money" && (
+        <Part>
+          <MoneyPart client={client} project={project} />
+        </Part>
+      )}
+      {present === "webhooks" && hooks && <WebhooksPart client={client} project={project} />}
       {present === "general" && <GeneralPart client={client} project={project} />}
     </Place>
   );

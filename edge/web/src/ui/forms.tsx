@@ -52,7 +52,10 @@ export function useTask(): Task {
 }
 
 /** What a page reads once, and reads again when asked to. */
-export function useLoaded<T>(load: () => Promise<T>): {
+export function useLoaded<T>(
+  load: () => Promise<T>,
+  meanings: Meanings = {},
+): {
   value: T | null;
   failure: string | null;
   again(): void;
@@ -63,6 +66,7 @@ export function useLoaded<T>(load: () => Promise<T>): {
   const [turn, setTurn] = useState(0);
   const latest = useRef(load);
   latest.current = load;
+  const meant = useRef(meanings);
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, and again when asked to.
   useEffect(() => {
     let gone = false;
@@ -73,7 +77,7 @@ export function useLoaded<T>(load: () => Promise<T>): {
         setFailure(null);
       },
       (error) => {
-        if (!gone) setFailure(failureOf(error));
+        if (!gone) setFailure(failureOf(error, meant.current));
       },
     );
     return () => {

@@ -328,6 +328,8 @@ export const en = {
   },
 
   project: {
+    loadAnew: "Load it as it is now",
+    loadedAnew: "This is how it is now. Make your change again.",
     general: "General",
     members: "Members",
     agents: "Agents",

@@ -297,6 +297,8 @@ export const vi: Dictionary = {
   },
 
   project: {
+    loadAnew: "Tải lại như hiện nay",
+    loadedAnew: "Hiện nay là như thế này. Hãy thay đổi lại.",
     general: "Chung",
     members: "Thành viên",
     agents: "Trợ lý",

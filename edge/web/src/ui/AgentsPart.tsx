@@ -6,7 +6,7 @@ import * as projects from "../net/projects";
 import type { Agent, AgentConfig, Project } from "../net/protocol";
 import { may } from "../state/roles";
 import { Dialog } from "./Dialog";
-import { Failure, Field, Section, useLoaded, useTask, when } from "./forms";
+import { Failure, Field, Said, Section, Stale, useLoaded, useTask, when } from "./forms";
 import { useStore } from "./hooks";
 import { Mark, Plus } from "./icons";
 import { PricePart } from "./PricePart";
@@ -99,17 +99,58 @@ function kept({ has_secret: _, kind: __, ...config }: AgentConfig) {
   return config;
 }
 
-function AgentDialog({
+interface DialogProps {
+  client: ChatClient;
+  project: Project;
+  /** Null: one to be made. */
+  agent: Agent | null;
+  onClose(): void;
+}
+
+/** What is changed is as it was when the dialog opened: nobody undoes what they have not seen. */
+function AgentDialog(props: DialogProps) {
+  const { client, agent, onClose } = props;
+  const { text } = useSpeech();
+  const [anew, setAnew] = useState(false);
+  const seen = useLoaded(async () =>
+    agent === null ? null : client.rest((token) => projects.oneAgent(token, agent.id)),
+  );
+  const ready = agent === null || seen.value !== null;
+  return (
+    <Dialog
+      title={agent === null ? text.agent.create : text.agent.edit}
+      testId="agent-dialog"
+      onClose={onClose}
+    >
+      <Failure code={seen.failure} />
+      <Said testId="loaded-anew">{anew && text.project.loadedAnew}</Said>
+      {!ready && seen.failure === null && (
+        <div className="skeleton h-64 w-full" role="status" aria-label={text.loading} />
+      )}
+      {ready && (
+        <AgentForm
+          {...props}
+          key={seen.value?.tag}
+          agent={seen.value?.value ?? null}
+          tag={seen.value?.tag ?? null}
+          onStale={() => {
+            setAnew(true);
+            seen.again();
+          }}
+        />
+      )}
+    </Dialog>
+  );
+}
+
+function AgentForm({
   client,
   project,
   agent,
+  tag,
+  onStale,
   onClose,
-}: {
-  client: ChatClient;
-  project: Project;
-  agent: Agent | null;
-  onClose(): void;
-}) {
+}: DialogProps & { tag: string | null; onStale(): void }) {
   const { text } = useSpeech();
   const task = useTask();
   const [kind, setKind] = useState<Kind>(agent?.config.kind === "scripted" ? "scripted" : "openai");
@@ -126,7 +167,7 @@ function AgentDialog({
         await client.rest((token) =>
           agent === null
             ? projects.createAgent(token, project.id, body)
-            : projects.changeAgent(token, agent.id, body),
+            : projects.changeAgent(token, agent.id, body, tag),
         );
         await client.loadAgents();
         onClose();
@@ -142,11 +183,7 @@ function AgentDialog({
     });
 
   return (
-    <Dialog
-      title={agent === null ? text.agent.create : text.agent.edit}
-      testId="agent-dialog"
-      onClose={onClose}
-    >
+    <>
       <form
         className="space-y-4"
         onSubmit={(event) => {
@@ -241,6 +278,7 @@ function AgentDialog({
           </>
         )}
         <Failure code={task.failure} />
+        <Stale code={task.failure} onAgain={onStale} />
         <div className="flex items-center justify-between gap-2">
           {agent === null ? (
             <span />
@@ -276,7 +314,7 @@ function AgentDialog({
       </form>
       {agent !== null && may(project.role, "manage_money") && <PricePart client={client} agent={agent} />}
       {agent !== null && <Versions client={client} agent={agent} />}
-    </Dialog>
+    </>
   );
 }
 

@@ -3,7 +3,7 @@ import { useText } from "../i18n/context";
 import type { Dictionary } from "../i18n/en";
 import { explain } from "../i18n/language";
 import type { Answer } from "../state/thread";
-import { Cost } from "./Cost";
+import { Cost, ToMoney } from "./Cost";
 import { useCopied, usePaced } from "./hooks";
 import { Again, Check, Copy, Mark, Warning } from "./icons";
 import { Markdown } from "./Markdown";
@@ -128,6 +128,7 @@ function AnswerView(props: AnswerViewProps) {
           >
             {answer.status === "failed" && <Warning className="h-4 w-4 shrink-0" />}
             <span>{remark}</span>
+            <ToMoney code={answer.reason} />
             {mayAsk && (answer.status === "failed" || shown === "") && (
               <button
                 type="button"

@@ -3,6 +3,19 @@ import { useSpeech } from "../i18n/context";
 import type { Usage } from "../net/described";
 import { money } from "../state/money";
 
+const PLACE = "#/project/money";
+
+/** Where a refusal for lack of money is put right. */
+export function ToMoney({ code }: { code: string | null }) {
+  const { text } = useSpeech();
+  if (code !== "insufficient_credits" && code !== "budget_exhausted") return null;
+  return (
+    <a href={PLACE} className="quiet-button py-1 text-accent hover:text-accent" data-testid="to-money">
+      {text.money.tab}
+    </a>
+  );
+}
+
 /** What an answer cost, and behind it, how that came about. */
 export function Cost({ usage }: { usage: Usage }) {
   const { text, language } = useSpeech();

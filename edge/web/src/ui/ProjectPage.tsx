@@ -5,7 +5,7 @@ import * as projects from "../net/projects";
 import type { Project } from "../net/protocol";
 import { may } from "../state/roles";
 import { AgentsPart } from "./AgentsPart";
-import { Failure, Field, Said, Section, TypedConfirm, useLoaded, useTask } from "./forms";
+import { Failure, Field, Said, Section, Stale, TypedConfirm, useLoaded, useTask } from "./forms";
 import { useStore } from "./hooks";
 import { MembersPart } from "./MembersPart";
 import { Part } from "./Part";
@@ -57,6 +57,9 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
   const hand = useTask();
   const end = useTask();
   const [heir, setHeir] = useState("");
+  const [anew, setAnew] = useState(false);
+  const seen = useLoaded(() => client.rest((token) => projects.one(token, project.id)));
+  const shown = seen.value?.value ?? project;
   const others = Object.values(chat.members).filter((one) => one.user_id !== client.user.id);
   // A project is never without an owner.
   const mayLeave = project.role !== "owner" || others.some((one) => one.role === "owner");
@@ -71,6 +74,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
         <Section title={text.project.general}>
           <form
             className="space-y-3"
+            key={seen.value?.tag}
             onSubmit={(event) => {
               event.preventDefault();
               const fields = new FormData(event.currentTarget);
@@ -79,11 +83,18 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               void save.run(
                 async () => {
                   await client.rest((token) =>
-                    projects.change(token, project.id, {
-                      ...(name === project.name ? {} : { name }),
-                      default_agent_id: agent === "" ? null : agent,
-                    }),
+                    projects.change(
+                      token,
+                      project.id,
+                      {
+                        ...(name === shown.name ? {} : { name }),
+                        default_agent_id: agent === "" ? null : agent,
+                      },
+                      seen.value?.tag ?? null,
+                    ),
                   );
+                  setAnew(false);
+                  seen.again();
                   await client.reloadProjects();
                 },
                 { name: "bad_name" },
@@ -94,7 +105,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               <input
                 className="field"
                 name="name"
-                defaultValue={project.name}
+                defaultValue={shown.name}
                 maxLength={80}
                 data-testid="project-rename"
               />
@@ -103,8 +114,8 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               <select
                 className="field"
                 name="agent"
-                key={`${project.default_agent_id}-${chat.agents.length}`}
-                defaultValue={project.default_agent_id ?? ""}
+                key={`${shown.default_agent_id}-${chat.agents.length}`}
+                defaultValue={shown.default_agent_id ?? ""}
               >
                 {chat.agents.map((one) => (
                   <option key={one.id} value={one.id}>
@@ -115,6 +126,16 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               </select>
             </Field>
             <Failure code={save.failure} />
+            <Stale
+              code={save.failure}
+              onAgain={() => {
+                save.clear();
+                setAnew(true);
+                seen.again();
+                void client.reloadProjects();
+              }}
+            />
+            <Said testId="loaded-anew">{anew && text.project.loadedAnew}</Said>
             <Said>{save.done && text.project.saved}</Said>
             <button type="submit" className="solid-button" disabled={save.busy} data-testid="project-save">
               {text.project.save}

@@ -100,6 +100,17 @@ export function Failure({ code, testId = "failure" }: { code: string | null; tes
   );
 }
 
+/** The way back where somebody else was faster: see what they have made of it. */
+export function Stale({ code, onAgain }: { code: string | null; onAgain(): void }) {
+  const text = useText();
+  if (code !== "precondition_failed") return null;
+  return (
+    <button type="button" className="line-button" data-testid="load-anew" onClick={onAgain}>
+      {text.project.loadAnew}
+    </button>
+  );
+}
+
 /** It went well. */
 export function Said({ children, testId = "said" }: { children: ReactNode; testId?: string }) {
   return (

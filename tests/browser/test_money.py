@@ -11,7 +11,7 @@ from tests.running import Chorus
 
 
 async def test_credit_pays_for_an_answer(chorus: Chorus, new_window: NewWindow) -> None:
-    """Without credit a question waits and says what to do; credit that is put in pays for it, and the ledger shows it."""
+    """Without credit a question waits and says what to do; credit pays for it, and the ledger shows it."""
     page = await new_window()
     await sign_up(page)
     await page.goto(f"{chorus.url}/#/project/agents")

@@ -10,7 +10,7 @@ from tests.running import Chorus
 
 
 async def test_a_mention_reaches_every_screen(chorus: Chorus, new_window: NewWindow, new_device: NewDevice) -> None:
-    """Whom somebody mentions, with a name that the box completes, is told on all screens; read on one is read on all."""
+    """Whom somebody mentions, by a name that the box completes, is told on all screens; read once, it is read."""
     email = f"{uuid4().hex}@example.org"
     computer, phone = await new_device(chorus.url), await new_device(chorus.url)
     await enter(computer, email, "Grace Hopper")

@@ -61,11 +61,11 @@ function Month({ client, project, month }: { client: ChatClient; project: Projec
     );
   const amount = (micros: number) => money(micros, one.currency, language);
   const line = (label: string, micros: number, strong = false) => (
-    <tr className={`border-t border-line first:border-0 ${strong ? "font-medium" : ""}`}>
-      <th scope="row" className="py-2 pr-2 text-left font-[inherit]">
+    <tr className="border-t border-line first:border-0">
+      <th scope="row" className={`py-2 pr-2 text-left ${strong ? "font-medium" : "font-normal"}`}>
         {label}
       </th>
-      <td className="py-2 text-right tabular-nums">{amount(micros)}</td>
+      <td className={`py-2 text-right tabular-nums ${strong ? "font-medium" : ""}`}>{amount(micros)}</td>
     </tr>
   );
   return (

@@ -169,7 +169,7 @@ function AgentForm({
             ? projects.createAgent(token, project.id, body)
             : projects.changeAgent(token, agent.id, body, tag),
         );
-        await client.loadAgents();
+        await client.lists.loadAgents();
         onClose();
       },
       { name: "bad_name", secret: "bad_secret", url: "bad_url" },
@@ -178,7 +178,7 @@ function AgentForm({
     agent !== null &&
     task.run(async () => {
       await client.rest((token) => projects.removeAgent(token, agent.id));
-      await client.reloadProjects();
+      await client.lists.load();
       onClose();
     });
 

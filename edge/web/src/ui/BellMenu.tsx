@@ -145,7 +145,7 @@ function Item({ client, one, onClose }: { client: ChatClient; one: Notification;
         onClose();
         void client.notified.read(one.id).catch((error) => client.notices.complain(error));
         if (one.project_id !== client.chat.get().projectId && project !== undefined)
-          void client.choose(one.project_id);
+          void client.lists.choose(one.project_id);
       }}
     >
       <span

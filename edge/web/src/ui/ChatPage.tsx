@@ -84,7 +84,7 @@ export function ChatPage({
   const elsewhere = conversation?.project_id;
   useEffect(() => {
     if (elsewhere === undefined || elsewhere === client.chat.get().projectId) return;
-    if (client.chat.get().projects.some((one) => one.id === elsewhere)) void client.choose(elsewhere);
+    if (client.chat.get().projects.some((one) => one.id === elsewhere)) void client.lists.choose(elsewhere);
   }, [client, elsewhere]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another conversation is not being renamed.
@@ -136,19 +136,25 @@ export function ChatPage({
   }, [drawer, wide]);
 
   const onOpen = useCallback(() => setDrawer(false), []);
-  const onRename = useCallback((id: string, next: string) => client.rename(id, next), [client]);
-  const onArchive = useCallback((id: string, archived: boolean) => client.archive(id, archived), [client]);
+  const onRename = useCallback((id: string, next: string) => client.conversations.rename(id, next), [client]);
+  const onArchive = useCallback(
+    (id: string, archived: boolean) => client.conversations.archive(id, archived),
+    [client],
+  );
   const onDelete = useCallback(
     (id: string) => {
-      client.remove(id);
+      client.conversations.remove(id);
       if (id === open) go(null);
     },
     [client, open, go],
   );
-  const onPin = useCallback((id: string, pinned: boolean) => void client.pin(id, pinned), [client]);
+  const onPin = useCallback(
+    (id: string, pinned: boolean) => void client.conversations.pin(id, pinned),
+    [client],
+  );
   const onShare = useCallback((id: string) => setSharing(id), []);
   const onExport = useCallback(
-    (id: string, format: ExportFormat) => void client.takeHome(id, format),
+    (id: string, format: ExportFormat) => void client.conversations.takeHome(id, format),
     [client],
   );
   const onEdit = useCallback(
@@ -210,7 +216,7 @@ export function ChatPage({
           onShare={onShare}
           onExport={onExport}
           onSearch={() => setSearching(true)}
-          onMore={(archived) => void client.loadMore(archived)}
+          onMore={(archived) => void client.lists.loadMore(archived)}
           onSignOut={onSignOut}
         />
       </div>
@@ -256,7 +262,7 @@ export function ChatPage({
                     chosen={conversation.agent_id}
                     label={text.people.answeredBy}
                     testId="agent-menu"
-                    onChoose={(agentId) => client.letAnswer(conversation.id, agentId)}
+                    onChoose={(agentId) => client.conversations.letAnswer(conversation.id, agentId)}
                   />
                 </span>
               )}

@@ -65,7 +65,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
   const mayLeave = project.role !== "owner" || others.some((one) => one.role === "owner");
   const gone = async () => {
     location.hash = "#/";
-    await client.reloadProjects();
+    await client.lists.load();
   };
 
   return (
@@ -95,7 +95,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
                   );
                   setAnew(false);
                   seen.again();
-                  await client.reloadProjects();
+                  await client.lists.load();
                 },
                 { name: "bad_name" },
               );
@@ -132,7 +132,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
                 save.clear();
                 setAnew(true);
                 seen.again();
-                void client.reloadProjects();
+                void client.lists.load();
               }}
             />
             <Said testId="loaded-anew">{anew && text.project.loadedAnew}</Said>
@@ -173,7 +173,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               event.preventDefault();
               void hand.run(async () => {
                 await client.rest((token) => projects.transfer(token, project.id, heir));
-                await client.reloadProjects();
+                await client.lists.load();
               });
             }}
           >
@@ -252,7 +252,7 @@ function DeletedProjects({ client }: { client: ChatClient }) {
                 void task.run(async () => {
                   await client.rest((token) => projects.restore(token, one.id));
                   list.again();
-                  await client.reloadProjects();
+                  await client.lists.load();
                 })
               }
             >

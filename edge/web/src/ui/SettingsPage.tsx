@@ -60,7 +60,7 @@ function ProfilePart({ client, session }: { client: ChatClient; session: Session
             void task.run(
               async () => {
                 me.set(await client.rest((token) => account.rename(token, name)));
-                await client.loadMembers();
+                await client.lists.loadMembers();
               },
               { 422: "bad_name" },
             );

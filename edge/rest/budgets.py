@@ -56,7 +56,7 @@ class Budget(Answer):
     id: str
     user_id: str | None
     agent_id: str | None
-    period: str
+    period: Literal["day", "week", "month"]
     limit_micros: int
     hard: bool
     spent_micros: int

@@ -92,7 +92,7 @@ describe("the language", () => {
         return value === other ? [`${path}${key}`] : [];
       });
 
-    expect(same(en, vi)).toEqual(["auth.email"]);
+    expect(same(en, vi)).toEqual(["auth.email", "bell.channels.webhook"]);
   });
 
   test("explains every code, and has words for one it does not know", () => {

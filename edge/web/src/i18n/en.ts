@@ -19,6 +19,10 @@ type FailureCode =
   | "bad_url"
   | "bad_secret"
   | "no_words"
+  | "budget_exhausted"
+  | "not_offered"
+  | "bad_hook_url"
+  | "too_many_hooks"
   | "oauth_denied"
   | "oauth_state"
   | "oauth_taken"
@@ -38,7 +42,15 @@ const failures: Record<FailureCode, string> = {
   conversation_busy: "An answer is still being written. Wait for it, or stop it first.",
   conversation_archived: "This conversation is archived. Restore it to go on.",
   run_ended: "The answer had already ended.",
-  insufficient_credits: "There is no credit left for an answer.",
+  insufficient_credits:
+    "There is not enough credit for an answer. Once an owner or admin has added some (under “Usage and money”), try again.",
+  budget_exhausted:
+    "A budget for this answer is used up. An owner or admin can raise it under “Usage and money”, or wait for the next period.",
+  not_offered:
+    "This server does not offer that yet. Everything else here works; ask whoever runs it for an update.",
+  bad_hook_url:
+    "This address cannot be used. Give one that begins with https:// and can be reached from the internet.",
+  too_many_hooks: "This project has as many webhooks as it may have. Delete one first.",
   rate_limited: "That was a lot at once. Wait a moment and try again.",
   agent_unavailable: "The assistant cannot be reached at the moment.",
   unavailable: "The server cannot do that at the moment. Please try again.",
@@ -150,7 +162,8 @@ export const en = {
     stopped: "Stopped",
     length: "The answer reached its length limit.",
     filtered: "The answer was withheld by the assistant's content filter.",
-    budget: "The answer ended because the budget was used up.",
+    budget:
+      "The answer ended here because the money for it was used up. With more credit or a higher budget, ask again.",
     failed: "The answer could not be finished.",
     again: "Try again",
     regenerate: "Answer again",
@@ -167,6 +180,7 @@ export const en = {
 
   composer: {
     label: "Your message",
+    people: "People to mention",
     placeholder: "Write a message…",
     placeholderBusy: "Write the next message…",
     send: "Send",
@@ -314,6 +328,8 @@ export const en = {
   },
 
   project: {
+    loadAnew: "Load it as it is now",
+    loadedAnew: "This is how it is now. Make your change again.",
     general: "General",
     members: "Members",
     agents: "Agents",
@@ -383,6 +399,7 @@ export const en = {
     title: "Settings",
     profile: "Profile",
     security: "Sign-in",
+    notifications: "Notifications",
     data: "Your data",
     name: "Name",
     verified: "Confirmed",
@@ -419,6 +436,188 @@ export const en = {
     done: "Done",
     kept: "Kept, and why",
     finish: "Close",
+  },
+
+  bell: {
+    title: "Notifications",
+    label: (n: number) =>
+      n === 0 ? "Notifications" : n === 1 ? "1 unread notification" : `${n} unread notifications`,
+    unread: "Unread.",
+    readAll: "Mark all as read",
+    preferences: "Choose what you are told",
+    empty: "Nothing new",
+    emptyNote: "Mentions, finished answers and invitations will appear here.",
+    older: "Show older",
+    mention: (by: string | null, title: string | null) =>
+      `${by ?? "Somebody"} mentioned you${title === null ? "" : ` in “${title}”`}.`,
+    answer: (title: string | null) =>
+      title === null ? "Your answer is finished." : `The answer in “${title}” is finished.`,
+    answerFailed: (title: string | null) =>
+      title === null
+        ? "Your question could not be answered."
+        : `The question in “${title}” could not be answered.`,
+    invitation: (by: string | null, project: string | null) =>
+      `${by ?? "Somebody"} added you to ${project === null ? "a project" : `“${project}”`}.`,
+    budget: (percent: number | null) =>
+      percent === null
+        ? "There is news of a budget."
+        : percent >= 100
+          ? "A budget is used up."
+          : `${percent} % of a budget is used.`,
+    deployment: "There is news of a deployment.",
+    training: "There is news of a training.",
+    other: "Something happened in a project.",
+    preferencesNote: "Of what you are told, and how.",
+    emailNote: "Mail goes to a confirmed address, of what you have not read within 5 minutes.",
+    what: "What",
+    channels: { app: "Here", email: "Email", webhook: "Webhook" },
+    kinds: {
+      mention: "Somebody mentions you",
+      answer: "An answer is finished while you are away",
+      invitation: "You are added to a project",
+      budget: "A budget is nearly or wholly used",
+      deployment: "A deployment begins, ends or fails",
+      training: "A training ends or fails",
+    },
+  },
+
+  cost: {
+    label: (amount: string) => `This answer cost ${amount}`,
+    estimated: "estimated",
+    estimatedNote: "The provider did not say how much it was: the tokens that were shown are counted.",
+    input: "Tokens in",
+    cached: "of them cached",
+    output: "Tokens out",
+    counted: "Counted by",
+    byUs: "Chorus",
+    byProvider: "the provider",
+    price: "Price",
+  },
+
+  money: {
+    tab: "Usage and money",
+    wallet: "Wallet",
+    balance: "Can be spent",
+    held: "Held",
+    heldNote: "What is held is for answers that are being written; what they do not need comes back.",
+    again: "Look again",
+    askForCredit: "Owners and admins can add credit.",
+    amount: "Amount",
+    note: "What for",
+    optional: "optional",
+    addCredit: "Add credit",
+    added: "The credit is there, and can be spent at once.",
+    badAmount: "Type an amount such as 10 or 2.50, with at most six decimals.",
+    ledger: "Every movement",
+    ledgerNote: "The newest first. Nothing here is ever changed: what was wrong is taken back by a new line.",
+    noLedger: "No money has moved yet.",
+    kinds: {
+      credit: "Credit",
+      reserve: "Held for an answer",
+      release: "Given back after an answer",
+      charge: "An answer",
+      absorb: "Not charged",
+      reverse: "Taken back",
+    },
+    accounts: {
+      wallet: "wallet",
+      reservation: "held",
+      revenue: "charged",
+      funding: "paid in",
+      provider_cost: "our cost",
+      providers: "providers",
+    },
+  },
+
+  usage: {
+    title: "Usage",
+    note: "Days are those of UTC.",
+    span: "How far back",
+    days: (n: number) => `Last ${n} days`,
+    group: "Sum up",
+    by: { day: "By day", user: "By person", agent: "By agent" },
+    heads: { day: "Day", user: "Person", agent: "Agent" },
+    answers: "Answers",
+    charged: "Charged",
+    total: "Together",
+    estimated: (n: number) => `${n} estimated`,
+    none: "Nothing was used in this time.",
+    gone: "Somebody who left",
+    goneAgent: "An agent that was deleted",
+    plot: (currency: string) => `Charged each day, in ${currency}`,
+  },
+
+  budget: {
+    title: "Budgets",
+    note: "How much may be spent. Owners and admins are told at 80 % and at 100 %.",
+    none: "There is no budget: answers end when the wallet is empty.",
+    add: "Add a budget",
+    change: "Change",
+    remove: "Remove",
+    limit: "At most",
+    period: "In each",
+    periods: { day: "Day", week: "Week", month: "Month" },
+    who: "Who asks",
+    everybody: "Everybody",
+    agent: "Who answers",
+    anyAgent: "Any agent",
+    hard: "Answers end there",
+    soft: "Only told",
+    hardNote: "Otherwise answers go on, and it is only told.",
+    until: (day: string) => `until ${day}`,
+    spent: (spent: string, limit: string) => `${spent} of ${limit}`,
+    full: (percent: number) => `${percent} % used`,
+  },
+
+  statement: {
+    title: "Statements",
+    none: "The first statement comes with the first movement.",
+    month: "Month",
+    opening: "Balance at the beginning",
+    credits: "Credit",
+    charges: "Answers",
+    reversals: "Taken back",
+    closing: "Balance at the end",
+    runs: (n: number) => (n === 1 ? "1 answer" : `${n} answers`),
+  },
+
+  price: {
+    title: "Price",
+    free: "free",
+    note: (currency: string) => `In ${currency}, for a million tokens. It holds from the next question on.`,
+    input_micros: "Input",
+    cached_input_micros: "Cached input",
+    output_micros: "Output",
+    call_micros: "Each call",
+    set: "Set price",
+    makeFree: "Make free",
+    saved: "It holds from the next question on.",
+  },
+
+  webhook: {
+    tab: "Webhooks",
+    note: "Notifications of this project are posted to these addresses, signed with a secret.",
+    none: "There is no webhook yet.",
+    add: "Add a webhook",
+    url: "Address",
+    kinds: "Told of",
+    enabled: "Switched on",
+    off: "Switched off",
+    failing: (at: string) => `No delivery has succeeded since ${at}.`,
+    secret: "The webhook's secret",
+    secretNote:
+      "Copy it now: it is shown only once. Your receiver checks with it that a delivery comes from here.",
+    kept: "I have kept it",
+    newSecret: "New secret",
+    secretSure: "The present secret stops working at once.",
+    removeSure: "It gets nothing more, and its log goes.",
+    test: "Send a test",
+    tested: "The test is on its way; its end is in the log.",
+    log: "Deliveries",
+    noLog: "Nothing has been sent in the last 30 days.",
+    noAttempt: "Not tried yet.",
+    nextAt: (at: string) => `Tried again ${at}`,
+    states: { waiting: "on its way", delivered: "delivered", failed: "failed" },
   },
 
   dialog: { close: "Close" },

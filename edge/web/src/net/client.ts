@@ -2,23 +2,23 @@
  * What the page can do. Joins the session, the connection and the state; every decision about what a frame means
  * is the state's, every decision about when to come back is the connection's.
  */
-import { type Action, type Chat, EMPTY_CHAT, reduce, roleIn, titleOf } from "../state/chat";
+import { type Action, type Chat, EMPTY_CHAT, reduce, roleIn } from "../state/chat";
 import { Store } from "../state/store";
 import { resumePoint, stoppable } from "../state/thread";
 import * as accountApi from "./account";
 import * as api from "./api";
 import { Connection, ConnectionLost, type Link, Refused } from "./connection";
+import { Conversations } from "./conversations";
 import { Deliveries } from "./deliveries";
 import type { Receipt } from "./described";
-import { fileName, saveAs } from "./files";
-import { ApiError, all } from "./http";
-import { NOTICE_MS, Notices } from "./notices";
+import { ApiError } from "./http";
+import { Notified } from "./inbox";
+import { Lists } from "./lists";
+import { Notices } from "./notices";
 import * as outboxStorage from "./outboxStorage";
-import { forgetPreferred, preferProject, preferredProject } from "./preferred";
-import * as projectsApi from "./projects";
-import type { Command, Conversation, Project, ResumePoint, SubscribeReply, User } from "./protocol";
+import { forgetPreferred } from "./preferred";
+import type { Command, ResumePoint, SubscribeReply, User } from "./protocol";
 import { type Session, SignedOut } from "./session";
-import * as threadsApi from "./threads";
 import { Timers } from "./timers";
 import { newId } from "./uuid";
 import { CLOSE_CODES } from "./words";
@@ -34,26 +34,25 @@ const OLDER_PAGE = 200;
 const QUIET_MS = 1_000;
 /** Others are told no more often. */
 const TYPING_EVERY_MS = 3_000;
-/** Between two readings of the members, where somebody unknown speaks. */
-const MEMBERS_EVERY_MS = 10_000;
 
 export class ChatClient {
   readonly chat = new Store<Chat>(EMPTY_CHAT);
   readonly link = new Store<Link>({ phase: "connecting", since: Date.now() });
   private readonly timers = new Timers();
   readonly notices = new Notices(this.timers);
+  readonly lists: Lists;
+  readonly conversations: Conversations;
   readonly deliveries: Deliveries;
+  readonly notified = new Notified((work) => this.rest(work));
 
   private connection: Connection | null = null;
   private readonly subscribing = new Set<string>();
   private readonly mendedAt = new Map<string, number>();
   /** Most recently looked at last. */
   private looked: string[] = [];
-  private readonly deletions = new Map<string, number>();
   private renewTimer = 0;
   private mendTimer = 0;
   private quietTimer = 0;
-  private membersAt = 0;
   private typedAt = 0;
   private greetedBefore = false;
   private stopped = false;
@@ -65,6 +64,23 @@ export class ChatClient {
     /** The server has ended this sign-in. */
     private readonly ended: () => void = () => undefined,
   ) {
+    this.lists = new Lists({
+      userId: user.id,
+      chat: this.chat,
+      dispatch: (action) => this.dispatch(action),
+      token: () => this.session.token(),
+      rest: (work) => this.rest(work),
+      eventually: (work) => this.eventually(work),
+    });
+    this.conversations = new Conversations({
+      chat: this.chat,
+      notices: this.notices,
+      dispatch: (action) => this.dispatch(action),
+      ask: (command) => this.ask(command),
+      rest: (work) => this.rest(work),
+      tokenAtHand: () => this.session.tokenAtHand(),
+      reload: () => this.lists.load(),
+    });
     this.deliveries = new Deliveries({
       chat: this.chat,
       timers: this.timers,
@@ -79,19 +95,19 @@ export class ChatClient {
   // -- life -----------------------------------------------------------------------------------------------------
 
   start(): void {
-    window.addEventListener("pagehide", this.leaving);
+    window.addEventListener("pagehide", this.conversations.leaving);
     document.addEventListener("visibilitychange", this.looking);
     this.quietTimer = window.setInterval(() => {
       if (Object.keys(this.chat.get().typing).length > 0) this.dispatch({ type: "tick", now: Date.now() });
     }, QUIET_MS);
     void this.connect();
-    void this.loadLists();
+    void this.lists.load();
   }
 
   stop(): void {
     this.stopped = true;
-    this.leaving();
-    window.removeEventListener("pagehide", this.leaving);
+    this.conversations.leaving();
+    window.removeEventListener("pagehide", this.conversations.leaving);
     document.removeEventListener("visibilitychange", this.looking);
     window.clearInterval(this.quietTimer);
     this.connection?.stop();
@@ -149,7 +165,11 @@ export class ChatClient {
       greeted: () => this.greeted(),
       push: (push) => {
         this.dispatch({ type: "push", push });
-        if (push.type === "message.created") this.meet(push.message.author_id);
+        this.notified.push(push);
+        // Somebody was let in: the project is to stand among theirs.
+        if (push.type === "notification.created" && !this.lists.knows(push.notification.project_id))
+          void this.lists.load();
+        if (push.type === "message.created") this.lists.meet(push.message.author_id);
         this.mend();
       },
       link: (link) => {
@@ -165,8 +185,9 @@ export class ChatClient {
     this.renewLater();
     this.deliveries.flush();
     this.looking();
+    void this.eventually(() => this.notified.load());
     // Conversations made or changed elsewhere while this page was away.
-    if (this.greetedBefore) void this.loadLists();
+    if (this.greetedBefore) void this.lists.load();
     this.greetedBefore = true;
   }
 
@@ -206,98 +227,6 @@ export class ChatClient {
     }
   }
 
-  private async loadLists(): Promise<void> {
-    const projects = await this.eventually(async () => {
-      const token = await this.session.token();
-      return all((cursor) => api.projects(token, cursor));
-    });
-    if (projects === null) return;
-    this.dispatch({ type: "projects", projects });
-    const wanted = this.chat.get().projectId ?? preferredProject(this.user.id);
-    const project = projects.find((one) => one.id === wanted) ?? projects[0];
-    if (project !== undefined) await this.choose(project.id);
-  }
-
-  /** Show another project, or this one anew. */
-  async choose(projectId: string): Promise<void> {
-    preferProject(this.user.id, projectId);
-    this.dispatch({ type: "project", projectId });
-    await Promise.all([
-      this.loadMembers(),
-      this.loadAgents(),
-      this.loadPinned(projectId),
-      this.loadShelf(projectId, false),
-      this.loadShelf(projectId, true),
-    ]);
-  }
-
-  /** The projects have changed, by this page or another. */
-  async reloadProjects(): Promise<void> {
-    await this.loadLists();
-  }
-
-  async createProject(name: string): Promise<Project> {
-    const project = await this.rest((token) => projectsApi.create(token, name));
-    this.dispatch({ type: "projects", projects: [...this.chat.get().projects, project] });
-    void this.choose(project.id);
-    return project;
-  }
-
-  async loadMembers(): Promise<void> {
-    const { projectId } = this.chat.get();
-    if (projectId === null) return;
-    this.membersAt = Date.now();
-    const members = await this.eventually(async () => {
-      const token = await this.session.token();
-      return all((cursor) => projectsApi.members(token, projectId, cursor));
-    });
-    if (members !== null) this.dispatch({ type: "members", projectId, members });
-  }
-
-  async loadAgents(): Promise<void> {
-    const { projectId } = this.chat.get();
-    if (projectId === null) return;
-    const agents = await this.eventually(async () => {
-      const token = await this.session.token();
-      return all((cursor) => projectsApi.agents(token, projectId, cursor));
-    });
-    if (agents !== null) this.dispatch({ type: "agents", projectId, agents });
-  }
-
-  private async loadPinned(projectId: string): Promise<void> {
-    const page = await this.eventually(async () =>
-      api.conversations(await this.session.token(), projectId, { pinned: true }),
-    );
-    if (page !== null) this.dispatch({ type: "found", conversations: page.data });
-  }
-
-  /** Somebody speaks whom this page does not know: they came after the members were read. */
-  private meet(authorId: string | null): void {
-    const known = authorId === null || authorId === this.user.id || authorId in this.chat.get().members;
-    if (!known && Date.now() - this.membersAt > MEMBERS_EVERY_MS) void this.loadMembers();
-  }
-
-  private async loadShelf(projectId: string, archived: boolean, cursor: string | null = null): Promise<void> {
-    const page = await this.eventually(async () =>
-      api.conversations(await this.session.token(), projectId, { archived }, cursor),
-    );
-    if (page === null) return;
-    this.dispatch({
-      type: "listed",
-      projectId,
-      archived,
-      first: cursor === null,
-      conversations: page.data.filter((one) => one.archived === archived),
-      nextCursor: page.next_cursor,
-    });
-  }
-
-  async loadMore(archived: boolean): Promise<void> {
-    const { projectId, shelves } = this.chat.get();
-    const { nextCursor } = archived ? shelves.archived : shelves.active;
-    if (projectId !== null && nextCursor !== null) await this.loadShelf(projectId, archived, nextCursor);
-  }
-
   // -- threads --------------------------------------------------------------------------------------------------
 
   look(id: string): void {
@@ -334,7 +263,7 @@ export class ChatClient {
       });
       if (reply === undefined) return;
       this.dispatch({ type: "subscribed", id, reply });
-      for (const { user_id } of reply.present ?? []) this.meet(user_id);
+      for (const { user_id } of reply.present ?? []) this.lists.meet(user_id);
     } catch (error) {
       if (!(error instanceof Refused)) return;
       if (error.error.retryable)
@@ -419,118 +348,9 @@ export class ChatClient {
     }).catch((error) => this.notices.complain(error));
   }
 
-  // -- conversations --------------------------------------------------------------------------------------------
-
-  rename(id: string, title: string): void {
-    void this.change(id, { title });
-  }
-
-  archive(id: string, archived: boolean): void {
-    void this.change(id, { archived });
-    this.notices.tell(
-      archived ? "archived" : "restored",
-      () => void this.change(id, { archived: !archived }),
-    );
-  }
-
-  /** Shown at once, taken back where the server refuses. */
-  private async change(
-    id: string,
-    change: Partial<Pick<Conversation, "archived" | "agent_id">> & { title?: string },
-  ): Promise<void> {
-    const before = this.chat.get().conversations[id];
-    if (before === undefined) return;
-    this.dispatch({ type: "changed", id, change });
-    try {
-      await this.ask({ type: "conversation.update", conversation_id: id, ...change });
-    } catch (error) {
-      this.dispatch({ type: "changed", id, change: before });
-      this.notices.complain(error);
-    }
-  }
-
-  /** Who answers in this conversation; null: nobody. */
-  letAnswer(id: string, agentId: string | null): void {
-    void this.change(id, { agent_id: agentId });
-  }
-
-  async pin(id: string, pinned: boolean): Promise<void> {
-    this.dispatch({ type: "changed", id, change: { pinned } });
-    try {
-      await this.rest((token) => threadsApi.pin(token, id, pinned));
-    } catch (error) {
-      this.dispatch({ type: "changed", id, change: { pinned: !pinned } });
-      this.notices.complain(error);
-    }
-  }
-
-  /** The conversations of this project that can still be brought back. */
-  async bin(cursor: string | null) {
-    const { projectId } = this.chat.get();
-    return this.rest((token) => api.conversations(token, projectId ?? "", { deleted: true }, cursor));
-  }
-
-  async restore(id: string): Promise<void> {
-    const conversation = await this.rest((token) => threadsApi.restore(token, id));
-    if ("project_id" in conversation) this.dispatch({ type: "found", conversations: [conversation] });
-    else await this.loadLists();
-  }
-
-  async takeHome(id: string, format: threadsApi.ExportFormat): Promise<void> {
-    const chat = this.chat.get();
-    const conversation = chat.conversations[id];
-    const title = conversation === undefined ? "" : titleOf(chat, conversation);
-    try {
-      const file = await this.rest((token) => threadsApi.exported(token, id, format));
-      saveAs(file, `${fileName(title)}.${format === "json" ? "json" : "md"}`);
-    } catch (error) {
-      this.notices.complain(error);
-    }
-  }
-
   role(): string | undefined {
     return roleIn(this.chat.get());
   }
-
-  /** Gone from the screen now, from the server when the time to undo has passed. */
-  remove(id: string): void {
-    this.dispatch({ type: "removing", id, removing: true });
-    const undo = () => {
-      window.clearTimeout(this.deletions.get(id));
-      this.deletions.delete(id);
-      this.dispatch({ type: "removing", id, removing: false });
-    };
-    this.notices.tell("deleted", undo);
-    this.deletions.set(
-      id,
-      window.setTimeout(() => void this.finishRemoving(id), NOTICE_MS),
-    );
-  }
-
-  private async finishRemoving(id: string): Promise<void> {
-    this.deletions.delete(id);
-    try {
-      await this.ask({ type: "conversation.delete", conversation_id: id });
-      this.dispatch({ type: "removed", id });
-    } catch (error) {
-      if (error instanceof Refused && error.error.code === "not_found")
-        this.dispatch({ type: "removed", id });
-      else {
-        this.dispatch({ type: "removing", id, removing: false });
-        this.notices.complain(error);
-      }
-    }
-  }
-
-  /** Nobody can undo once the page is gone: what was deleted on it is deleted. */
-  private readonly leaving = (): void => {
-    const token = this.session.tokenAtHand();
-    for (const [id, timer] of this.deletions) {
-      window.clearTimeout(timer);
-      if (token !== null) void api.deleteConversation(token, id, true).catch(() => undefined);
-    }
-    this.deletions.clear();
-  };
 
   // -- asking ---------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ export interface Budget {
   id: string;
   user_id: string | null;
   agent_id: string | null;
-  period: string;
+  period: "day" | "week" | "month";
   limit_micros: number;
   hard: boolean;
   spent_micros: number;

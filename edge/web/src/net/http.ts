@@ -28,10 +28,12 @@ type Query<Names> = { [Name in keyof Names]: Names[Name] | null };
 
 interface Always {
   token?: string;
-  /** The tag of what was read: refused where it has changed since. */
+  /** The `ETag` of what the person saw: refused with 412 where somebody else has changed it since. */
   ifMatch?: string | null;
   /** Let it outlive the page. */
   keepalive?: boolean;
+  /** The kind of answer, where it is not JSON. */
+  accept?: string;
 }
 
 export type Given<O extends Operation> = Always &
@@ -49,7 +51,7 @@ export type Given<O extends Operation> = Always &
       ? { body?: Operations[O]["body"] }
       : { body: Operations[O]["body"] });
 
-interface Asked extends Always {
+export interface Asked extends Always {
   path?: Record<string, string>;
   query?: Record<string, string | number | boolean | null | undefined>;
   body?: unknown;
@@ -60,7 +62,7 @@ const PATIENCE_MS = 15_000;
 
 /** Pure: the method and the address of an operation with its names filled in. */
 export function addressOf(
-  operation: Operation,
+  operation: string,
   { path = {}, query = {} }: Pick<Asked, "path" | "query">,
 ): [method: string, address: string] {
   const [method = "", template = ""] = operation.split(" ");
@@ -82,26 +84,29 @@ export async function all<T>(page: (cursor: string | null) => Promise<Page<T>>):
   }
 }
 
-/** What was read, and its tag, to change it as it was seen. */
-export interface Tagged<T> {
-  value: T;
-  tag: string | null;
-}
-
 /** Rejects with `ApiError`. */
 export async function call<O extends Operation>(
   operation: O,
   given: Given<O>,
 ): Promise<Operations[O]["answer"]> {
-  return (await read(operation, given)).value;
+  return (await read(operation, given)).value as Operations[O]["answer"];
 }
 
-/** Rejects with `ApiError`. */
-export async function read<O extends Operation>(
+/** With the tag of what was answered, for a later `ifMatch`. */
+export async function tagged<O extends Operation>(
   operation: O,
   given: Given<O>,
 ): Promise<Tagged<Operations[O]["answer"]>> {
-  const response = await asked(operation, given, AbortSignal.timeout(PATIENCE_MS));
+  return (await read(operation, given)) as Tagged<Operations[O]["answer"]>;
+}
+
+export interface Tagged<T> {
+  value: T;
+  tag: string | null;
+}
+
+async function read(operation: string, given: Asked): Promise<Tagged<unknown>> {
+  const response = await asked(operation, given, PATIENCE_MS);
   const text = await response.text().catch(unreachable);
   return { value: text === "" ? undefined : JSON.parse(text), tag: response.headers.get("ETag") };
 }
@@ -115,37 +120,48 @@ const unreachable = (): never => {
   throw new ApiError(0, "unreachable");
 };
 
-/** Looks for an answer to what is being done already, before it is called a failure. */
+/** Tried once more where no answer came: with its key the server does it once, however often it is asked. */
+const AGAIN_MS = 1_000;
+
+/** Looks for the answer to what is being done already, before that is called a failure. */
 const LOOKS = 5;
-const LOOK_AGAIN_MS = 1000;
 const keys = new Keys();
 
 async function asked(
-  operation: Operation,
+  operation: string,
   given: Asked,
-  signal: AbortSignal | null,
+  patienceMs: number | null,
   looks = LOOKS,
 ): Promise<Response> {
-  const { body, token, ifMatch, keepalive = false } = given;
+  const { body, token, keepalive = false, accept = "application/json", ifMatch } = given;
   const [method, address] = addressOf(operation, given);
-  const content = body === undefined ? null : JSON.stringify(body);
-  const what = method === "POST" && token !== undefined ? `${address} ${content}` : null;
-  const headers: Record<string, string> = { Accept: "application/json" };
-  if (content !== null) headers["Content-Type"] = "application/json";
+  const headers: Record<string, string> = { Accept: accept };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token !== undefined) headers.Authorization = `Bearer ${token}`;
   if (ifMatch) headers["If-Match"] = ifMatch;
+  const content = body === undefined ? null : JSON.stringify(body);
+  // Signing in and out has no caller yet whose key it could be.
+  const what = method === "POST" && token !== undefined ? `${address} ${content}` : null;
   if (what !== null) headers["Idempotency-Key"] = keys.of(what);
-  const response = await fetch(address, {
-    method,
-    headers,
-    body: content,
-    keepalive,
-    signal: keepalive ? null : signal,
-  }).catch(unreachable);
+  const ask = () =>
+    fetch(address, {
+      method,
+      headers,
+      body: content,
+      keepalive,
+      signal: keepalive || patienceMs === null ? null : AbortSignal.timeout(patienceMs),
+    });
+  const response = await ask()
+    .catch(async (error) => {
+      if (what === null) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      return ask();
+    })
+    .catch(unreachable);
   const problem = response.ok ? {} : ((await response.json().catch(() => ({}))) as Partial<Problem>);
   if (problem.code === "in_progress" && looks > 0) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-    return asked(operation, given, signal, looks - 1);
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    return asked(operation, given, patienceMs, looks - 1);
   }
   if (what !== null && response.status < 500 && problem.code !== "in_progress") keys.answered(what);
   if (response.ok) return response;

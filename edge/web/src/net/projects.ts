@@ -1,6 +1,6 @@
 /** REST: projects, who is in them, and the agents that answer there. */
 import type { AgentChange, NewAgent, ProjectChange } from "./described";
-import { call, type Page, read, type Tagged } from "./http";
+import { call, type Page, type Tagged, tagged } from "./http";
 import type { Agent, AgentVersion } from "./protocol";
 import type { Role } from "./words";
 
@@ -9,11 +9,13 @@ const agent = (id: string) => ({ agent_id: id });
 
 export const create = (token: string, name: string) => call("POST /v1/projects", { body: { name }, token });
 
-export const project = (token: string, id: string) =>
-  read("GET /v1/projects/{project_id}", { path: of(id), token });
+/** With its tag, without which nobody knows whether it was changed since. */
+export const one = (token: string, id: string) =>
+  tagged("GET /v1/projects/{project_id}", { path: of(id), token });
 
-export const change = (token: string, id: string, body: ProjectChange, ifMatch: string | null) =>
-  call("PATCH /v1/projects/{project_id}", { path: of(id), body, token, ifMatch });
+/** `seen` is the tag of what the person saw: 412 where somebody else has changed it since. */
+export const change = (token: string, id: string, body: ProjectChange, seen: string | null) =>
+  call("PATCH /v1/projects/{project_id}", { path: of(id), body, token, ifMatch: seen });
 
 /** `confirm` is the project's name: nobody deletes one by mistake. */
 export const remove = (token: string, id: string, confirm: string) =>
@@ -72,11 +74,11 @@ export const createAgent = (token: string, id: string, body: NewAgent) =>
   call("POST /v1/projects/{project_id}/agents", { path: of(id), body, token });
 
 export const oneAgent = (token: string, agentId: string) =>
-  read("GET /v1/agents/{agent_id}", { path: agent(agentId), token }) as Promise<Tagged<Agent>>;
+  tagged("GET /v1/agents/{agent_id}", { path: agent(agentId), token }) as Promise<Tagged<Agent>>;
 
-/** A change of `config` is a new version. */
-export const changeAgent = (token: string, agentId: string, body: AgentChange, ifMatch: string | null) =>
-  call("PATCH /v1/agents/{agent_id}", { path: agent(agentId), body, token, ifMatch });
+/** A change of `config` is a new version. `seen` as in `change`. */
+export const changeAgent = (token: string, agentId: string, body: AgentChange, seen: string | null) =>
+  call("PATCH /v1/agents/{agent_id}", { path: agent(agentId), body, token, ifMatch: seen });
 
 export const removeAgent = (token: string, agentId: string) =>
   call("DELETE /v1/agents/{agent_id}", { path: agent(agentId), token });

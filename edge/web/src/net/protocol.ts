@@ -141,6 +141,8 @@ export type Push =
     }
   | { type: "presence"; conversation_id: string; user_id: string; status: string; last_seen?: string }
   | { type: "typing"; conversation_id: string; user_id: string; expires_in_ms: number }
+  | { type: "notification.created"; notification: described.Notification; unread: number }
+  | { type: "notifications.read"; up_to: string; unread: number }
   | { type: "ping" }
   | { type: "goodbye"; reason: string; reconnect_in_ms: number };
 

@@ -146,6 +146,8 @@ export interface Answer {
   detail: string | null;
   /** 2 and above: the text of an attempt before was taken back. */
   attempt: number;
+  /** What it took, where it was counted. */
+  usage: Message["usage"];
 }
 
 /** A question and its answers, oldest first. An answer whose question is on an earlier page stands alone. */
@@ -197,6 +199,7 @@ function fromMessage(message: Message, run: Run | undefined): Answer {
     reason: run?.error?.code ?? (reason === "stop" ? null : reason),
     detail: run?.error?.message ?? null,
     attempt: run?.attempt ?? 1,
+    usage: message.usage,
   };
 }
 
@@ -210,6 +213,7 @@ function fromRun(run: Run): Answer {
     reason: run.error?.code ?? run.finishReason,
     detail: run.error?.message ?? null,
     attempt: run.attempt,
+    usage: null,
   };
 }
 

@@ -2,14 +2,14 @@ import { useState } from "react";
 import { useSpeech } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import type { NewAgent, Params } from "../net/described";
-import type { Tagged } from "../net/http";
 import * as projects from "../net/projects";
 import type { Agent, AgentConfig, Project } from "../net/protocol";
 import { may } from "../state/roles";
 import { Dialog } from "./Dialog";
-import { Failure, Field, Section, staleThen, type Task, useLoaded, useTask, when } from "./forms";
+import { Failure, Field, Said, Section, Stale, useLoaded, useTask, when } from "./forms";
 import { useStore } from "./hooks";
 import { Mark, Plus } from "./icons";
+import { PricePart } from "./PricePart";
 
 type Kind = "openai" | "scripted";
 
@@ -99,39 +99,44 @@ function kept({ has_secret: _, kind: __, ...config }: AgentConfig) {
   return config;
 }
 
-/** What is changed is read first, so that nobody undoes what they have not seen. */
-function AgentDialog({
-  client,
-  project,
-  agent,
-  onClose,
-}: {
+interface DialogProps {
   client: ChatClient;
   project: Project;
+  /** Null: one to be made. */
   agent: Agent | null;
   onClose(): void;
-}) {
+}
+
+/** What is changed is as it was when the dialog opened: nobody undoes what they have not seen. */
+function AgentDialog(props: DialogProps) {
+  const { client, agent, onClose } = props;
   const { text } = useSpeech();
-  const task = useTask();
-  const present = useLoaded(async () =>
+  const [anew, setAnew] = useState(false);
+  const seen = useLoaded(async () =>
     agent === null ? null : client.rest((token) => projects.oneAgent(token, agent.id)),
   );
+  const ready = agent === null || seen.value !== null;
   return (
     <Dialog
       title={agent === null ? text.agent.create : text.agent.edit}
       testId="agent-dialog"
       onClose={onClose}
     >
-      <Failure code={present.failure} />
-      {(agent === null || present.value !== null) && (
+      <Failure code={seen.failure} />
+      <Said testId="loaded-anew">{anew && text.project.loadedAnew}</Said>
+      {!ready && seen.failure === null && (
+        <div className="skeleton h-64 w-full" role="status" aria-label={text.loading} />
+      )}
+      {ready && (
         <AgentForm
-          key={present.value?.tag}
-          client={client}
-          project={project}
-          present={present.value}
-          task={task}
-          onClose={onClose}
-          onStale={present.again}
+          {...props}
+          key={seen.value?.tag}
+          agent={seen.value?.value ?? null}
+          tag={seen.value?.tag ?? null}
+          onStale={() => {
+            setAnew(true);
+            seen.again();
+          }}
         />
       )}
     </Dialog>
@@ -141,20 +146,13 @@ function AgentDialog({
 function AgentForm({
   client,
   project,
-  present,
-  task,
-  onClose,
+  agent,
+  tag,
   onStale,
-}: {
-  client: ChatClient;
-  project: Project;
-  present: Tagged<Agent> | null;
-  task: Task;
-  onClose(): void;
-  onStale(): void;
-}) {
+  onClose,
+}: DialogProps & { tag: string | null; onStale(): void }) {
   const { text } = useSpeech();
-  const agent = present?.value ?? null;
+  const task = useTask();
   const [kind, setKind] = useState<Kind>(agent?.config.kind === "scripted" ? "scripted" : "openai");
   const [sure, setSure] = useState(false);
   const config = agent?.config ?? null;
@@ -166,14 +164,12 @@ function AgentForm({
           name: String(fields.get("name") ?? "").trim(),
           config: configFrom(config, kind, fields),
         };
-        await client
-          .rest((token) =>
-            present === null
-              ? projects.createAgent(token, project.id, body)
-              : projects.changeAgent(token, present.value.id, body, present.tag),
-          )
-          .catch(staleThen(onStale));
-        await client.loadAgents();
+        await client.rest((token) =>
+          agent === null
+            ? projects.createAgent(token, project.id, body)
+            : projects.changeAgent(token, agent.id, body, tag),
+        );
+        await client.lists.loadAgents();
         onClose();
       },
       { name: "bad_name", secret: "bad_secret", url: "bad_url" },
@@ -182,7 +178,7 @@ function AgentForm({
     agent !== null &&
     task.run(async () => {
       await client.rest((token) => projects.removeAgent(token, agent.id));
-      await client.reloadProjects();
+      await client.lists.load();
       onClose();
     });
 
@@ -282,6 +278,7 @@ function AgentForm({
           </>
         )}
         <Failure code={task.failure} />
+        <Stale code={task.failure} onAgain={onStale} />
         <div className="flex items-center justify-between gap-2">
           {agent === null ? (
             <span />
@@ -315,6 +312,7 @@ function AgentForm({
           </button>
         </div>
       </form>
+      {agent !== null && may(project.role, "manage_money") && <PricePart client={client} agent={agent} />}
       {agent !== null && <Versions client={client} agent={agent} />}
     </>
   );

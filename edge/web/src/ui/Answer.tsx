@@ -3,6 +3,7 @@ import { useText } from "../i18n/context";
 import type { Dictionary } from "../i18n/en";
 import { explain } from "../i18n/language";
 import type { Answer } from "../state/thread";
+import { Cost, ToMoney } from "./Cost";
 import { useCopied, usePaced } from "./hooks";
 import { Again, Check, Copy, Mark, Warning } from "./icons";
 import { Markdown } from "./Markdown";
@@ -73,7 +74,8 @@ function sameAnswer(a: Answer, b: Answer | undefined): boolean {
     a.status === b.status &&
     a.reason === b.reason &&
     a.detail === b.detail &&
-    a.attempt === b.attempt
+    a.attempt === b.attempt &&
+    a.usage === b.usage
   );
 }
 
@@ -126,6 +128,7 @@ function AnswerView(props: AnswerViewProps) {
           >
             {answer.status === "failed" && <Warning className="h-4 w-4 shrink-0" />}
             <span>{remark}</span>
+            <ToMoney code={answer.reason} />
             {mayAsk && (answer.status === "failed" || shown === "") && (
               <button
                 type="button"
@@ -139,7 +142,7 @@ function AnswerView(props: AnswerViewProps) {
             )}
           </p>
         )}
-        {(siblings || (!open && shown !== "")) && (
+        {(siblings || (!open && (shown !== "" || answer.usage))) && (
           <footer
             className={`-ml-2 mt-1.5 flex items-center transition-opacity focus-within:opacity-100 group-hover/answer:opacity-100 [@media(hover:none)]:opacity-100 ${
               last || siblings ? "" : "opacity-0"
@@ -159,6 +162,7 @@ function AnswerView(props: AnswerViewProps) {
                 <Again className="h-4 w-4" />
               </button>
             )}
+            {!open && answer.usage && <Cost usage={answer.usage} />}
           </footer>
         )}
       </div>

@@ -21,7 +21,7 @@ export function Bin({
   const [more, setMore] = useState<Conversation[]>([]);
   const [cursor, setCursor] = useState<string | null>(null);
   const first = useLoaded(async () => {
-    const page = await client.bin(null);
+    const page = await client.conversations.bin(null);
     setMore([]);
     setCursor(page.next_cursor);
     return page.data;
@@ -53,7 +53,7 @@ export function Bin({
                 disabled={task.busy}
                 onClick={() =>
                   void task.run(async () => {
-                    await client.restore(one.id);
+                    await client.conversations.restore(one.id);
                     first.set((first.value ?? []).filter(({ id }) => id !== one.id));
                     setMore(more.filter(({ id }) => id !== one.id));
                   })
@@ -72,7 +72,7 @@ export function Bin({
           disabled={task.busy}
           onClick={() =>
             void task.run(async () => {
-              const page = await client.bin(cursor);
+              const page = await client.conversations.bin(cursor);
               setMore([...more, ...page.data]);
               setCursor(page.next_cursor);
             })

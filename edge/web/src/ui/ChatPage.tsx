@@ -1,4 +1,4 @@
-import { lazy, useCallback, useEffect, useRef, useState } from "react";
+import { lazy, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useText } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import type { WhenBusy } from "../net/protocol";
@@ -8,6 +8,7 @@ import { roleIn, titleOf } from "../state/chat";
 import { may, mayEnd } from "../state/roles";
 import { stoppable } from "../state/thread";
 import { AgentMenu } from "./AgentMenu";
+import { BellMenu } from "./BellMenu";
 import { Composer, type ComposerHandle } from "./Composer";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { RenameField } from "./ConversationItem";
@@ -61,6 +62,10 @@ export function ChatPage({
   const role = roleIn(chat);
   const mayWrite = may(role, "write");
   const project = chat.projects.find((one) => one.id === chat.projectId);
+  const others = useMemo(
+    () => Object.values(chat.members).filter((one) => one.user_id !== client.user.id),
+    [chat.members, client.user.id],
+  );
 
   const shown = useRef<string | null>(null);
   useEffect(() => {
@@ -79,7 +84,7 @@ export function ChatPage({
   const elsewhere = conversation?.project_id;
   useEffect(() => {
     if (elsewhere === undefined || elsewhere === client.chat.get().projectId) return;
-    if (client.chat.get().projects.some((one) => one.id === elsewhere)) void client.choose(elsewhere);
+    if (client.chat.get().projects.some((one) => one.id === elsewhere)) void client.lists.choose(elsewhere);
   }, [client, elsewhere]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another conversation is not being renamed.
@@ -131,19 +136,25 @@ export function ChatPage({
   }, [drawer, wide]);
 
   const onOpen = useCallback(() => setDrawer(false), []);
-  const onRename = useCallback((id: string, next: string) => client.rename(id, next), [client]);
-  const onArchive = useCallback((id: string, archived: boolean) => client.archive(id, archived), [client]);
+  const onRename = useCallback((id: string, next: string) => client.conversations.rename(id, next), [client]);
+  const onArchive = useCallback(
+    (id: string, archived: boolean) => client.conversations.archive(id, archived),
+    [client],
+  );
   const onDelete = useCallback(
     (id: string) => {
-      client.remove(id);
+      client.conversations.remove(id);
       if (id === open) go(null);
     },
     [client, open, go],
   );
-  const onPin = useCallback((id: string, pinned: boolean) => void client.pin(id, pinned), [client]);
+  const onPin = useCallback(
+    (id: string, pinned: boolean) => void client.conversations.pin(id, pinned),
+    [client],
+  );
   const onShare = useCallback((id: string) => setSharing(id), []);
   const onExport = useCallback(
-    (id: string, format: ExportFormat) => void client.takeHome(id, format),
+    (id: string, format: ExportFormat) => void client.conversations.takeHome(id, format),
     [client],
   );
   const onEdit = useCallback(
@@ -205,7 +216,7 @@ export function ChatPage({
           onShare={onShare}
           onExport={onExport}
           onSearch={() => setSearching(true)}
-          onMore={(archived) => void client.loadMore(archived)}
+          onMore={(archived) => void client.lists.loadMore(archived)}
           onSignOut={onSignOut}
         />
       </div>
@@ -251,7 +262,7 @@ export function ChatPage({
                     chosen={conversation.agent_id}
                     label={text.people.answeredBy}
                     testId="agent-menu"
-                    onChoose={(agentId) => client.letAnswer(conversation.id, agentId)}
+                    onChoose={(agentId) => client.conversations.letAnswer(conversation.id, agentId)}
                   />
                 </span>
               )}
@@ -270,6 +281,7 @@ export function ChatPage({
               />
             </>
           )}
+          <BellMenu client={client} />
           <button
             type="button"
             className="icon-button md:hidden"
@@ -353,6 +365,7 @@ export function ChatPage({
               disabled={thread?.missing === true || (open === null && chat.projectId === null)}
               handle={composer}
               agents={chat.agents}
+              people={others}
               agentId={conversation ? conversation.agent_id : (project?.default_agent_id ?? null)}
               onTyping={() => open !== null && client.typing(open)}
               onSend={send}

@@ -2,6 +2,7 @@ import {
   type KeyboardEvent,
   type Ref,
   useEffect,
+  useId,
   useImperativeHandle,
   useLayoutEffect,
   useRef,
@@ -10,7 +11,9 @@ import {
 import { useText } from "../i18n/context";
 import type { Agent } from "../net/protocol";
 import { characters, MAX_CONTENT_CHARACTERS, type WhenBusy } from "../net/protocol";
+import { candidates, type Mention, mentionAt, mentioned, type Person } from "../state/mentions";
 import { AgentMenu } from "./AgentMenu";
+import { Avatar } from "./Avatar";
 import { useMedia } from "./hooks";
 import { ArrowUp, Chevron, Stop } from "./icons";
 import { MenuItem, PopoverMenu } from "./Popover";
@@ -33,6 +36,8 @@ interface Props {
   disabled: boolean;
   handle: Ref<ComposerHandle>;
   agents: readonly Agent[];
+  /** Who can be mentioned. */
+  people: readonly Person[];
   /** Who answers here where nothing else is chosen. */
   agentId: string | null;
   onTyping(): void;
@@ -42,11 +47,16 @@ interface Props {
 }
 
 export function Composer(props: Props) {
-  const { conversationId, answering, stopping, disabled, handle, agents, agentId, onSend, onStop } = props;
+  const { conversationId, answering, stopping, disabled, handle, agents, people, agentId, onSend, onStop } =
+    props;
   const text = useText();
   const [value, setValue] = useState("");
   const [forThis, setForThis] = useState<string | null | undefined>(undefined);
   const area = useRef<HTMLTextAreaElement>(null);
+  const [mention, setMention] = useState<Mention | null>(null);
+  const [nth, setNth] = useState(0);
+  const listId = useId();
+  const found = mention === null ? [] : candidates(people, mention.query);
   // On a touch screen Enter is the only key for a new line.
   const touch = useMedia("(pointer: coarse)");
   const length = characters(value);
@@ -82,15 +92,45 @@ export function Composer(props: Props) {
     else sessionStorage.setItem(draftKey(conversationId), next);
   }
 
+  /** Whom the words before the caret may mean. */
+  function seek(box: HTMLTextAreaElement) {
+    setMention(box.selectionStart === box.selectionEnd ? mentionAt(box.value, box.selectionStart) : null);
+    setNth(0);
+  }
+
+  function choose(person: Person) {
+    if (mention === null) return;
+    const [written, caret] = mentioned(value, mention, person, people);
+    change(written);
+    setMention(null);
+    area.current?.focus();
+    requestAnimationFrame(() => area.current?.setSelectionRange(caret, caret));
+  }
+
+  /** Whether the list of people has taken the key. */
+  function pickBy(event: KeyboardEvent): boolean {
+    const person = found[nth];
+    if (person === undefined || event.nativeEvent.isComposing) return false;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp")
+      setNth((nth + (event.key === "ArrowDown" ? 1 : -1) + found.length) % found.length);
+    else if (event.key === "Tab" || (event.key === "Enter" && !event.shiftKey)) choose(person);
+    else if (event.key === "Escape") setMention(null);
+    else return false;
+    event.preventDefault();
+    return true;
+  }
+
   function send(whenBusy: WhenBusy) {
     if (!ready) return;
     onSend(value, whenBusy, forThis);
     change("");
+    setMention(null);
     setForThis(undefined);
     area.current?.focus();
   }
 
   function onKeyDown(event: KeyboardEvent) {
+    if (pickBy(event)) return;
     // While a Vietnamese or other input method composes, Enter belongs to it.
     if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing || touch) return;
     event.preventDefault();
@@ -105,7 +145,42 @@ export function Composer(props: Props) {
         send("enqueue");
       }}
     >
-      <div className="rounded-[1.375rem] border border-line bg-surface shadow-card transition-colors focus-within:border-accent/60">
+      <div className="relative rounded-[1.375rem] border border-line bg-surface shadow-card transition-colors focus-within:border-accent/60">
+        {found.length > 0 && (
+          <div
+            id={listId}
+            role="listbox"
+            aria-label={text.composer.people}
+            data-testid="mentions"
+            className="absolute bottom-full left-2 z-10 mb-2 w-72 max-w-[calc(100%-1rem)] rounded-xl border border-line bg-raised p-1 shadow-float"
+          >
+            {found.map((one, at) => (
+              <div
+                key={one.user_id}
+                id={`${listId}-${at}`}
+                role="option"
+                tabIndex={-1}
+                aria-selected={at === nth}
+                data-testid="mention"
+                className={`flex cursor-pointer items-center gap-2.5 rounded-lg px-2.5 py-1.5 text-sm ${
+                  at === nth ? "bg-accent-soft" : ""
+                }`}
+                onPointerMove={() => setNth(at)}
+                // Before the box loses its focus, and with it the place of the caret.
+                onPointerDown={(event) => {
+                  event.preventDefault();
+                  choose(one);
+                }}
+              >
+                <Avatar id={one.user_id} name={one.display_name} className="h-6 w-6 text-[0.625rem]" />
+                <span className="max-w-[65%] shrink-0 truncate">{one.display_name}</span>
+                {one.email && (
+                  <span className="ml-auto min-w-0 truncate text-xs text-ink-faint">{one.email}</span>
+                )}
+              </div>
+            ))}
+          </div>
+        )}
         <textarea
           ref={area}
           id="composer"
@@ -117,8 +192,18 @@ export function Composer(props: Props) {
           disabled={disabled}
           onChange={(event) => {
             change(event.target.value);
+            seek(event.target);
             if (event.target.value.trim() !== "") props.onTyping();
           }}
+          onSelect={(event) => {
+            // The keys that move in the list of people leave the caret where it is.
+            const at = mentionAt(event.currentTarget.value, event.currentTarget.selectionStart);
+            if (mention !== null && at?.query !== mention.query) seek(event.currentTarget);
+          }}
+          onBlur={() => setMention(null)}
+          aria-autocomplete="list"
+          aria-controls={found.length > 0 ? listId : undefined}
+          aria-activedescendant={found.length > 0 ? `${listId}-${nth}` : undefined}
           onKeyDown={onKeyDown}
           enterKeyHint={touch ? "enter" : "send"}
           className="thin-scroll block max-h-[40vh] w-full resize-none bg-transparent px-4 pb-1 pt-3.5 text-base leading-6 placeholder:text-ink-faint focus-visible:ring-0 focus-visible:ring-offset-0 disabled:opacity-50"

@@ -27,7 +27,7 @@ export function MembersPart({ client, project }: { client: ChatClient; project: 
               ? projects.removeMember(token, project.id, member.user_id)
               : projects.changeRole(token, project.id, member.user_id, role),
           );
-          await client.loadMembers();
+          await client.lists.loadMembers();
         },
         { 409: "last_owner" },
       )
@@ -117,7 +117,7 @@ function Invite({ client, project }: { client: ChatClient; project: Project }) {
         setSaid("invitation_id" in added ? text.project.invited(to) : text.project.joined(to));
         setEmail("");
         open.again();
-        await client.loadMembers();
+        await client.lists.loadMembers();
       },
       { 409: "already_member", email: "bad_email" },
     );

@@ -1,22 +1,27 @@
-import { useState } from "react";
+import { lazy, useState } from "react";
 import { useText } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import * as projects from "../net/projects";
 import type { Project } from "../net/protocol";
 import { may } from "../state/roles";
 import { AgentsPart } from "./AgentsPart";
-import { Failure, Field, Said, Section, TypedConfirm, useLoaded, useTask } from "./forms";
+import { Failure, Field, Said, Section, Stale, TypedConfirm, useLoaded, useTask } from "./forms";
 import { useStore } from "./hooks";
 import { MembersPart } from "./MembersPart";
+import { Part } from "./Part";
 import { Place } from "./PlaceTabs";
+import { WebhooksPart } from "./WebhooksPart";
+
+const MoneyPart = lazy(async () => ({ default: (await import("./MoneyPart")).MoneyPart }));
 
 /** The project on the screen: who and what is in it. */
 export function ProjectPage({ client, section }: { client: ChatClient; section: string }) {
   const text = useText();
   const chat = useStore(client.chat);
   const project = chat.projects.find((one) => one.id === chat.projectId);
-  const present = ["agents", "general"].includes(section) ? section : "members";
+  const present = ["agents", "money", "webhooks", "general"].includes(section) ? section : "members";
   if (project === undefined) return null;
+  const hooks = may(project.role, "manage_webhooks");
   return (
     <Place
       at="project"
@@ -24,11 +29,19 @@ export function ProjectPage({ client, section }: { client: ChatClient; section: 
       parts={[
         ["members", text.project.members],
         ["agents", text.project.agents],
+        ["money", text.money.tab],
+        ...(hooks ? ([["webhooks", text.webhook.tab]] as const) : []),
         ["general", text.project.general],
       ]}
     >
       {present === "members" && <MembersPart client={client} project={project} />}
       {present === "agents" && <AgentsPart client={client} project={project} />}
+      {present === "money" && (
+        <Part>
+          <MoneyPart client={client} project={project} />
+        </Part>
+      )}
+      {present === "webhooks" && hooks && <WebhooksPart client={client} project={project} />}
       {present === "general" && <GeneralPart client={client} project={project} />}
     </Place>
   );
@@ -40,17 +53,19 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
   const mayRename = may(project.role, "rename_project");
   const owns = may(project.role, "manage_owners");
   const save = useTask();
-  const seen = useLoaded(() => client.rest((token) => projects.project(token, project.id)));
   const leave = useTask();
   const hand = useTask();
   const end = useTask();
   const [heir, setHeir] = useState("");
+  const [anew, setAnew] = useState(false);
+  const seen = useLoaded(() => client.rest((token) => projects.one(token, project.id)));
+  const shown = seen.value?.value ?? project;
   const others = Object.values(chat.members).filter((one) => one.user_id !== client.user.id);
   // A project is never without an owner.
   const mayLeave = project.role !== "owner" || others.some((one) => one.role === "owner");
   const gone = async () => {
     location.hash = "#/";
-    await client.reloadProjects();
+    await client.lists.load();
   };
 
   return (
@@ -59,6 +74,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
         <Section title={text.project.general}>
           <form
             className="space-y-3"
+            key={seen.value?.tag}
             onSubmit={(event) => {
               event.preventDefault();
               const fields = new FormData(event.currentTarget);
@@ -66,17 +82,20 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               const agent = String(fields.get("agent") ?? "");
               void save.run(
                 async () => {
-                  const body = {
-                    ...(name === project.name ? {} : { name }),
-                    default_agent_id: agent === "" ? null : agent,
-                  };
-                  const tag = seen.value?.tag ?? null;
-                  await client
-                    .rest((token) => projects.change(token, project.id, body, tag))
-                    .finally(() => {
-                      seen.again();
-                      return client.reloadProjects();
-                    });
+                  await client.rest((token) =>
+                    projects.change(
+                      token,
+                      project.id,
+                      {
+                        ...(name === shown.name ? {} : { name }),
+                        default_agent_id: agent === "" ? null : agent,
+                      },
+                      seen.value?.tag ?? null,
+                    ),
+                  );
+                  setAnew(false);
+                  seen.again();
+                  await client.lists.load();
                 },
                 { name: "bad_name" },
               );
@@ -86,8 +105,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               <input
                 className="field"
                 name="name"
-                key={project.name}
-                defaultValue={project.name}
+                defaultValue={shown.name}
                 maxLength={80}
                 data-testid="project-rename"
               />
@@ -96,8 +114,8 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               <select
                 className="field"
                 name="agent"
-                key={`${project.default_agent_id}-${chat.agents.length}`}
-                defaultValue={project.default_agent_id ?? ""}
+                key={`${shown.default_agent_id}-${chat.agents.length}`}
+                defaultValue={shown.default_agent_id ?? ""}
               >
                 {chat.agents.map((one) => (
                   <option key={one.id} value={one.id}>
@@ -108,6 +126,16 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               </select>
             </Field>
             <Failure code={save.failure} />
+            <Stale
+              code={save.failure}
+              onAgain={() => {
+                save.clear();
+                setAnew(true);
+                seen.again();
+                void client.lists.load();
+              }}
+            />
+            <Said testId="loaded-anew">{anew && text.project.loadedAnew}</Said>
             <Said>{save.done && text.project.saved}</Said>
             <button type="submit" className="solid-button" disabled={save.busy} data-testid="project-save">
               {text.project.save}
@@ -145,7 +173,7 @@ function GeneralPart({ client, project }: { client: ChatClient; project: Project
               event.preventDefault();
               void hand.run(async () => {
                 await client.rest((token) => projects.transfer(token, project.id, heir));
-                await client.reloadProjects();
+                await client.lists.load();
               });
             }}
           >
@@ -224,7 +252,7 @@ function DeletedProjects({ client }: { client: ChatClient }) {
                 void task.run(async () => {
                   await client.rest((token) => projects.restore(token, one.id));
                   list.again();
-                  await client.reloadProjects();
+                  await client.lists.load();
                 })
               }
             >

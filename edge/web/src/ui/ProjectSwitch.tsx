@@ -33,7 +33,7 @@ export function ProjectSwitch({ client, chat }: { client: ChatClient; chat: Chat
             icon={<Check className={`h-4 w-4 text-accent ${one.id === chat.projectId ? "" : "invisible"}`} />}
             onSelect={() => {
               location.hash = "#/";
-              void client.choose(one.id);
+              void client.lists.choose(one.id);
             }}
           >
             <span className="min-w-0 max-w-[13rem]">
@@ -74,7 +74,7 @@ function NewProject({ client, onClose }: { client: ChatClient; onClose(): void }
         onSubmit={async (event) => {
           event.preventDefault();
           const name = String(new FormData(event.currentTarget).get("name") ?? "").trim();
-          if (await task.run(() => client.createProject(name), { name: "bad_name" })) {
+          if (await task.run(() => client.lists.createProject(name), { name: "bad_name" })) {
             location.hash = "#/";
             onClose();
           }

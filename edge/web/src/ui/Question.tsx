@@ -5,6 +5,7 @@ import { characters, MAX_CONTENT_CHARACTERS, type Message } from "../net/protoco
 import type { Outgoing } from "../state/outbox";
 import { CopyButton } from "./Answer";
 import { Avatar } from "./Avatar";
+import { ToMoney } from "./Cost";
 import { Clock, Pencil, Warning } from "./icons";
 import { Siblings } from "./Siblings";
 
@@ -197,6 +198,7 @@ export function OutgoingQuestion({
             {text.outgoing.refused} {explain(text, entry.code ?? "")}
           </span>
           <span className="flex">
+            <ToMoney code={entry.code} />
             <button
               type="button"
               className="quiet-button py-1 text-accent hover:text-accent"

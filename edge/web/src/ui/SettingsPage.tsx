@@ -8,6 +8,7 @@ import type { Session } from "../net/session";
 import { Dialog } from "./Dialog";
 import { Failure, Field, Said, Section, TypedConfirm, useLoaded, useTask } from "./forms";
 import { Download } from "./icons";
+import { NotificationsPart } from "./NotificationsPart";
 import { Place } from "./PlaceTabs";
 import { SecurityPart } from "./SecurityPart";
 import { LanguageSwitch, ThemeSwitch } from "./switches";
@@ -22,7 +23,7 @@ interface Props {
 
 export function SettingsPage({ client, session, section, onSignOut, onGone }: Props) {
   const text = useText();
-  const present = ["security", "data"].includes(section) ? section : "profile";
+  const present = ["security", "notifications", "data"].includes(section) ? section : "profile";
   return (
     <Place
       at="settings"
@@ -30,11 +31,13 @@ export function SettingsPage({ client, session, section, onSignOut, onGone }: Pr
       parts={[
         ["profile", text.settings.profile],
         ["security", text.settings.security],
+        ["notifications", text.settings.notifications],
         ["data", text.settings.data],
       ]}
     >
       {present === "profile" && <ProfilePart client={client} session={session} />}
       {present === "security" && <SecurityPart client={client} session={session} onSignOut={onSignOut} />}
+      {present === "notifications" && <NotificationsPart client={client} />}
       {present === "data" && <DataPart client={client} onGone={onGone} />}
     </Place>
   );
@@ -57,7 +60,7 @@ function ProfilePart({ client, session }: { client: ChatClient; session: Session
             void task.run(
               async () => {
                 me.set(await client.rest((token) => account.rename(token, name)));
-                await client.loadMembers();
+                await client.lists.loadMembers();
               },
               { 422: "bad_name" },
             );

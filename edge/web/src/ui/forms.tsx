@@ -51,16 +51,11 @@ export function useTask(): Task {
   return { ...state, run, clear };
 }
 
-/** For a change of what somebody else has changed since it was read: read it again, so that both can be seen. */
-export const staleThen =
-  (readAgain: () => void) =>
-  (error: unknown): never => {
-    if (error instanceof ApiError && error.status === 412) readAgain();
-    throw error;
-  };
-
 /** What a page reads once, and reads again when asked to. */
-export function useLoaded<T>(load: () => Promise<T>): {
+export function useLoaded<T>(
+  load: () => Promise<T>,
+  meanings: Meanings = {},
+): {
   value: T | null;
   failure: string | null;
   again(): void;
@@ -71,6 +66,7 @@ export function useLoaded<T>(load: () => Promise<T>): {
   const [turn, setTurn] = useState(0);
   const latest = useRef(load);
   latest.current = load;
+  const meant = useRef(meanings);
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, and again when asked to.
   useEffect(() => {
     let gone = false;
@@ -81,7 +77,7 @@ export function useLoaded<T>(load: () => Promise<T>): {
         setFailure(null);
       },
       (error) => {
-        if (!gone) setFailure(failureOf(error));
+        if (!gone) setFailure(failureOf(error, meant.current));
       },
     );
     return () => {
@@ -101,6 +97,17 @@ export function Failure({ code, testId = "failure" }: { code: string | null; tes
     >
       {code && explain(text, code)}
     </p>
+  );
+}
+
+/** The way back where somebody else was faster: see what they have made of it. */
+export function Stale({ code, onAgain }: { code: string | null; onAgain(): void }) {
+  const text = useText();
+  if (code !== "precondition_failed") return null;
+  return (
+    <button type="button" className="line-button" data-testid="load-anew" onClick={onAgain}>
+      {text.project.loadAnew}
+    </button>
   );
 }
 

@@ -114,6 +114,14 @@ export const Eye = (props: IconProps) =>
       <circle cx="12" cy="12" r="2.8" />
     </>,
   );
+export const Bell = (props: IconProps) =>
+  glyph(
+    props,
+    <>
+      <path d="M6 16.5V11a6 6 0 0 1 12 0v5.5l1.5 1.5h-15L6 16.5Z" />
+      <path d="M10 20.5a2.2 2.2 0 0 0 4 0" />
+    </>,
+  );
 export const Warning = (props: IconProps) =>
   glyph(props, <path d="M12 4 2.8 19.5h18.4L12 4ZM12 10v4.5M12 17v.2" />);
 export const Clock = (props: IconProps) =>
@@ -145,7 +153,7 @@ export const People = (props: IconProps) =>
     props,
     <>
       <circle cx="9" cy="8.5" r="3.5" />
-      <path d="M2.5 19.5c.6-3.5 3.2-5.5 6.5-5.5s5.900 2 6.500 5.500M16 5.300a3.500 3.500 0 0 1 0 6.400M18 14.300c1.900.800 3.100 2.500 3.500 5.200" />
+      <path d="M2.5 19.5c.6-3.5 3.2-5.5 6.5-5.5s5.900 2 6.500 5.5M16 5.300a3.500 3.500 0 0 1 0 6.400M18 14.300c1.900.800 3.100 2.500 3.500 5.200" />
     </>,
   );
 

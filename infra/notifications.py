@@ -29,9 +29,10 @@ INSERT INTO notifications (id, user_id, kind, project_id, data, occurred_at, in_
 SELECT n.id, n.user_id, n.kind, n.project_id, n.data, n.occurred_at, coalesce(p.app, true),
     CASE WHEN p.email THEN now() + make_interval(secs => $7) END
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $6::timestamptz[])
-    AS n (id, user_id, kind, project_id, data, occurred_at)
+    WITH ORDINALITY AS n (id, user_id, kind, project_id, data, occurred_at, place)
 JOIN project_members AS m ON m.project_id = n.project_id AND m.user_id = n.user_id
 LEFT JOIN notification_preferences AS p ON p.user_id = n.user_id AND p.kind = n.kind
+ORDER BY n.place
 FOR KEY SHARE OF m
 ON CONFLICT DO NOTHING RETURNING id::text, kind
 """

@@ -27,10 +27,11 @@ NOT_CHECKED: Final = {
 CHECKED: Final[list[CheckFunction]] = [check for check in CHECKS.get_all() if check.__name__ not in NOT_CHECKED]
 NOT_ALWAYS_TAKEN: Final = {
     "cursor", "after", "before", "q", "confirm", "token", "default_agent_id", "new_password", "next",
-    "Idempotency-Key", "If-Match", "If-None-Match", "url", "up_to", "client_message_id",
+    "Idempotency-Key", "If-Match", "If-None-Match", "url", "up_to", "client_message_id", "data", "from", "to",
 }  # fmt: skip
 """What the document cannot say the good values of: places in a list, searches, which need a word, names, secrets, ways
-back on this site, what was sent or read before (ids of messages, too), addresses that anybody may call, notifications.
+back on this site, what was sent or read before (ids of messages, too), addresses that anybody may call, notifications,
+lists whose entries must differ, times.
 """
 PATIENCE_S: Final = 20
 

@@ -149,14 +149,14 @@ def requests(openapi: Node, own: dict[str, str], given: dict[str, str]) -> Itera
             ]
 
             def named(ids: dict[str, str], names: list[str], at: str = what) -> dict[str, str]:
-                missing = [name for name in names if name not in ids]
+                missing = [name for name in names if name not in ids and name not in VALUES]
                 assert not missing, f"{at} names {missing}: say in `things` how a person gets one"
-                return {name: ids[name] for name in names}
+                return {name: ids.get(name) or VALUES[name] for name in names}
 
             if path_names:
                 yield Asked(what, "path", method, template.format(**named(given, path_names)), body, query)
             mine = named(own, path_names)
-            for name in path_names[1:]:
+            for name in filter(is_thing, path_names[1:]):
                 path = template.format(**(mine | named(given, [name])))
                 yield Asked(what, name, method, path, body, query)
             for name in body_names:

@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, each against a fresh stack in a temporary folder, one after the other.
 
-python -m tests.benchmarks [latency|connections|replies|history|replay|replay-beside|live|search|presence]…
+python -m tests.benchmarks [latency|connections|replies|history|replay|replay-beside|live|search|presence|money]…
 """
 
 import asyncio
@@ -91,6 +91,7 @@ SCENARIOS: dict[str, Callable[[], None]] = {
     "live": _module("live_window", "--records", "20000"),
     "search": _module("search", "--messages", "1000000"),
     "presence": _module("presence", "--people", "10000"),
+    "money": _module("money"),
 }
 
 

@@ -1,7 +1,7 @@
 """What is left when all is quiet again: the log, the history, the screens and the agent's own calls, against what was
 acknowledged.
 
-Money joins here when there is some: a run's usage record and ledger entry, exactly one of each.
+Whether money adds up is `tests.faults.money`'s.
 """
 
 from collections import Counter, defaultdict
@@ -27,6 +27,7 @@ class Findings:
     doubled: list[str] = field(default_factory=list)
     disordered: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
+    money: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
     """Calls of the agent beyond one for each attempt, of which the agent itself says that nothing went wrong."""
     answers: int = 0
@@ -38,7 +39,7 @@ class Findings:
     """Records at a position that had one: readers ignore them."""
 
     def all(self) -> list[str]:
-        return [*self.lost, *self.doubled, *self.disordered, *self.unfinished, *self.unexplained]
+        return [*self.lost, *self.doubled, *self.disordered, *self.unfinished, *self.money, *self.unexplained]
 
 
 @dataclass

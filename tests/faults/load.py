@@ -24,6 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tests.client import Frame, Person, Refusal, Screen, sign_up
+from tests.faults.money import pays
 
 TOKENS = 40
 TOKEN_MS = 20
@@ -341,6 +342,7 @@ class Load:
         finally:
             await connection.close()
         agent = (await ada.call("GET", f"/v1/projects/{ada.project_id}/agents"))["data"][0]["id"]
+        await _patiently(partial(pays, ada, agent))
         theirs = [await _patiently(partial(ada.conversation, id=str(uuid4()))) for _ in range(conversations)]
         for person, url in ((ada, self._gateways[0]), (ben, self._gateways[1])):
             window = Window(len(self.windows), url, person, theirs, self.records)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.settings import KafkaSettings
-from tests.faults import books
+from tests.faults import books, money
 from tests.faults.load import Load
 from tests.faults.stack import FaultStack
 from tests.faults.watch import LATE_S, Watch, watching
@@ -64,6 +64,7 @@ class Outcome:
     doubled: int = 0
     disordered: int = 0
     unfinished: int = 0
+    money: int = 0
     unexplained: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     recovery_s: float | None = None
@@ -161,6 +162,7 @@ async def play(
         len(found.unexplained),
         found.ignored,
     )
+    outcome.money = len(found.money)
     outcome.refused, outcome.resets = dict(records.refused), records.resets
     outcome.longest_silence_s = round(records.longest_silence_s, 1)
     outcome.restarts = {part: n - restarts[part] for part, n in stack.restarts().items() if n > restarts[part]}
@@ -181,6 +183,8 @@ async def _look(
         histories = {c: await reader.messages(c) for c, reader in load.conversations.items()}
         calls = await asyncio.to_thread(books.read_calls, stack.calls)
         found = books.compare(load, log, histories, calls, agent_may_fail=agent_may_fail)
+        projects = {person.project_id for person in load.conversations.values()}
+        found.money = await money.check(kafka, stack.direct["CHORUS_DATABASE_URL"], projects, log)
         if not found.all() or time.monotonic() > deadline:
             return found
         await asyncio.sleep(1)
@@ -218,6 +222,7 @@ COLUMNS: Final = (
     "out of order",
     "unfinished",
     "calls beyond",
+    "money",
     "refused",
     "recovery s",
     "line",
@@ -227,7 +232,15 @@ COLUMNS: Final = (
 
 
 def row(outcome: Outcome) -> list[str]:
-    counts = (outcome.acked, outcome.lost, outcome.doubled, outcome.disordered, outcome.unfinished, outcome.unexplained)
+    counts = (
+        outcome.acked,
+        outcome.lost,
+        outcome.doubled,
+        outcome.disordered,
+        outcome.unfinished,
+        outcome.unexplained,
+        outcome.money,
+    )
     recovery = "" if outcome.recovery_s is None else f"{outcome.recovery_s:.1f}"
     return [
         outcome.scenario,

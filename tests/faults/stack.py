@@ -35,7 +35,7 @@ from tests.faults.proxy import Proxy
 from tests.running import ROOT, own_settings
 
 GATEWAYS = 2
-PROCESSORS = ("conversations", "replies", "history", "live")
+PROCESSORS = ("conversations", "replies", "history", "live", "billing", "notifications")
 
 
 class Broker(Kafka):

@@ -11,7 +11,7 @@ from tests.running import soon
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
-OURS = ("gateway", "api", "conversations", "replies", "history", "live", "outbox")
+OURS = ("gateway", "api", "conversations", "replies", "history", "live", "billing", "notifications", "outbox")
 PARTS = ("redis", "postgres", "kafka")
 
 

@@ -15,7 +15,7 @@ SHORT_PAUSE_S = 15.0
 """Seconds at the least, however the suite is scaled: longer than a session lasts, else nothing is tested."""
 
 
-@pytest.mark.parametrize("role", ["conversations", "replies", "history", "live"])
+@pytest.mark.parametrize("role", ["conversations", "replies", "history", "live", "billing", "notifications"])
 async def test_paused_worker(play: Play, role: str) -> None:
     """SIGSTOP, and back long after its partitions were taken away: what it still writes counts for nothing."""
 

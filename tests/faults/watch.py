@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS, CONVERSATION_PARTITIONS
+from schemas.topics import AGENT_REQUESTS, CONVERSATION_COMMANDS, CONVERSATION_EVENTS, CONVERSATION_PARTITIONS, USAGE
 from tests.faults.load import TOKEN_MS, TOKENS, Load
 
 LATE_S: Final = 2.0
@@ -32,6 +32,8 @@ GROUPS: Final = {
     "replies": (AGENT_REQUESTS.topic, LATE_S + 3 * ANSWER_S),
     "history": (CONVERSATION_EVENTS.topic, LATE_S),
     "live": (CONVERSATION_EVENTS.topic, LATE_S),
+    "notifications": (CONVERSATION_EVENTS.topic, LATE_S),
+    "billing": (USAGE.topic, LATE_S),
 }
 """Each group, the topic that it reads, and the age from which on a record should have been processed, in seconds."""
 _TOPICS: Final = sorted({topic for topic, _ in GROUPS.values()})

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 from infra.stack import state as states
 from infra.stack.child import dies_with_parent
-from infra.stack.ports import free_port
+from infra.stack.ports import free_port, free_ports
 
 ROOT = Path(__file__).parent.parent
 CHORUS = [sys.executable, "-m", "infra.command"]
@@ -30,23 +29,6 @@ DEADLINE_S = 60.0
 def own_settings() -> dict[str, str]:
     """This process' environment without any setting of Chorus: what a developer has set must not reach a test."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CHORUS_")}
-
-
-def free_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
-    while True:
-        first = free_port()
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for n, probe in enumerate(sockets):
-                probe.bind(("127.0.0.1", first + n))
-        except (OSError, OverflowError):
-            continue
-        else:
-            return first
-        finally:
-            for probe in sockets:
-                probe.close()
 
 
 def port_settings(gateways: int = 2) -> dict[str, str]:

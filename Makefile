@@ -1,5 +1,5 @@
 # The front door: `make help` lists what there is.
-# Needed beforehand: Linux, Python 3.11+ with venv, make, git. Everything else is installed into .venv.
+# Needed beforehand: Linux, Python 3.11 to 3.13 with venv, make, git. Everything else is installed into .venv.
 
 PYTHON ?= python3
 VENV := .venv
@@ -77,8 +77,8 @@ clean-data: down ## Remove all data: accounts, conversations, secrets, logs
 # -- what setup is made of; each stamp says when its lock was last installed --------------------------------------
 
 $(STAMPS)/venv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=python3.12."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed: install it, or name it with make PYTHON=python3.12."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv)."; exit 1; }
 	$(PYTHON) -m venv $(VENV)

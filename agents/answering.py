@@ -8,7 +8,7 @@ from typing import Final
 
 from agents.awake import AwakeClock
 from agents.provider import TROUBLES, Prompt, Provider, ProviderError, TimeLimits, TokenCount, Trouble
-from agents.usage import tokens_of
+from agents.usage import Spoken
 
 MAX_ANSWER_BYTES: Final = 256_000
 """Longest answer, in bytes of UTF-8: sealed it still fits every record, the broker's limit being 1 MiB."""
@@ -34,6 +34,7 @@ class Answering:
     clock: AwakeClock = field(default_factory=AwakeClock)
     paid_tokens: int | None = None
     size: int = field(default=0, init=False)
+    _spoken: Spoken = field(default_factory=Spoken, init=False)
     first_at: float | None = field(default=None, init=False)
     finish_reason: str | None = field(default=None, init=False)
     usage: TokenCount | None = field(default=None, init=False)
@@ -107,8 +108,9 @@ class Answering:
         """Whether the next word would be the first that nobody pays for, by the provider's count or by ours."""
         if self.paid_tokens is None or self.finish_reason is not None:
             return False
-        said = 0 if self.usage is None else self.usage.output
-        return max(said, tokens_of(self.size)) >= self.paid_tokens
+        if self.usage is not None and self.usage.output >= self.paid_tokens:
+            return True
+        return self._spoken.reaches(self.paid_tokens)
 
     def _take(self, text: str) -> bool:
         """Say `text`, or as much of it as still fits; false where not all of it did."""
@@ -116,6 +118,8 @@ class Answering:
         room = self.max_bytes - self.size
         if size <= room:
             self.size += size
+            if self.paid_tokens is not None:
+                self._spoken.add(text)
             self.say(text)
             return True
         if fitting := text.encode()[:room].decode(errors="ignore"):

@@ -1,24 +1,48 @@
-"""What an answer took: what the provider says, else an estimate that says so."""
+"""What an answer took: what the provider says, else a count of our own, which says that it is an estimate."""
 
 from collections.abc import Iterable
+from typing import Final
+
+from rs_bpe.bpe import openai
 
 from agents.provider import ChatMessage, TokenCount
 from schemas.events import Usage
 
-BYTES_PER_TOKEN = 4
-_TOKENS_PER_MESSAGE = 4
+_TOKENIZER: Final = openai.o200k_base()
+"""The vocabulary of OpenAI's newer models, for whatever model: ADR 0040 says why one is enough for an estimate."""
+
+_TOKENS_PER_MESSAGE: Final = 4
 """What a chat template puts around each message."""
+
+BYTES_PER_TOKEN: Final = 4
+"""Of most languages, and roughly: for what has a size and no text yet."""
 
 
 def estimated_tokens(text: str) -> int:
-    """Roughly how many tokens a text is. Bytes, not characters: what is rare in a tokenizer's data (Vietnamese marks,
-    Chinese characters) takes more of both."""
-    return tokens_of(len(text.encode()))
+    """How many tokens a text is, as a tokenizer counts that need not be the provider's."""
+    return _TOKENIZER.count(text)
 
 
-def tokens_of(size: int) -> int:
-    """Roughly how many tokens a text of so many bytes is."""
-    return -(-size // BYTES_PER_TOKEN)
+class Spoken:
+    """A text that grows, and whether it is so many tokens yet.
+
+    Pieces that are counted one by one come to more than their whole, so the whole is counted when they come to the
+    limit. Counting it at each piece would take the square of the text's length.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._most = 0
+
+    def add(self, piece: str) -> None:
+        self._pieces.append(piece)
+        self._most += estimated_tokens(piece)
+
+    def reaches(self, tokens: int) -> bool:
+        if self._most >= tokens:
+            self._pieces = ["".join(self._pieces)]
+            self._most = estimated_tokens(self._pieces[0])
+        return self._most >= tokens
 
 
 def message_tokens(message: ChatMessage) -> int:

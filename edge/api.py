@@ -150,6 +150,7 @@ async def serve(process: Process, routes: str | None) -> None:
     reading = None if replicas is None else await postgres.connect(replicas)
     cache = redis.connect(RedisSettings.from_env(env))
     quick = redis.connect(RedisSettings.from_env(env), timeout_s=CACHE_WITHIN_S)
+    reach = redis.Reach()
     http = asking.session()
     services = Services(
         settings=settings,
@@ -159,13 +160,13 @@ async def serve(process: Process, routes: str | None) -> None:
         secrets=Secrets(SealingSettings.from_env(env)),
         access=Access(pool),
         tokens=Tokens(tokens),
-        revocations=Revocations(pool, quick),
+        revocations=Revocations(pool, quick, reach),
         refresh_secret=tokens.secret,
         passwords=Passwords(),
         mail=mail,
         providers=oauth.providers(http),
         cookies=Cookies(settings.public_url),
-        limits=Limits(settings, quick),
+        limits=Limits(settings, quick, reach),
         stopping=process.stopping,
         replica=None if reading is None else Replica(pool, reading),
     )

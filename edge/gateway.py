@@ -305,7 +305,7 @@ async def serve(process: Process, env: Mapping[str, str]) -> None:
             pool=pool,
             epoch=epoch,
         )
-        revocations = Revocations(pool, quick, hub.ended)
+        revocations = Revocations(pool, quick, redis.Reach(), hub.ended)
         notifications = Notifications(pool, cache)
         forbidden = ForbiddenOnes(pool)
         gateway = Gateway(

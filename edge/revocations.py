@@ -87,6 +87,7 @@ class Revocations:
 
     Args:
         cache: a client that answers or fails within `CACHE_WITHIN_S`.
+        reach: of that client; whoever else uses it shares it, so that a request does not wait for it twice.
         told: called with sign-ins that have ended of late, also with those that it was told of before.
     """
 
@@ -94,6 +95,7 @@ class Revocations:
         self,
         pool: "asyncpg.Pool[asyncpg.Record]",
         cache: "Redis",
+        reach: redis.Reach,
         told: Callable[[Iterable[Ended]], None] = lambda _: None,
     ) -> None:
         self._pool = pool
@@ -102,7 +104,7 @@ class Revocations:
         self._newest: datetime | None = None
         """Of the rows that the cache was given."""
         self._filling = asyncio.Lock()
-        self._reach = redis.Reach()
+        self._reach = reach
 
     async def check(self, sign_in_id: str) -> None:
         """Let tokens of this sign-in pass.

@@ -68,13 +68,14 @@ class _Connection(Connection):
 def connect(settings: RedisSettings, *, timeout_s: float = 2.0) -> Redis:
     """A client that connects on first use, answers bytes, and fails within `timeout_s` instead of hanging.
 
-    One retry, because a connection of the pool may have been closed while it was idle.
+    One retry, because a connection of the pool may have been closed while it was idle; none of what took too long:
+    it would take twice as long, and might be done twice.
     """
     return Redis.from_url(
         settings.url,
         connection_class=_Connection,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
         health_check_interval=30,
     )

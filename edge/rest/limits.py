@@ -103,10 +103,9 @@ class Limit:
 
 
 class Limits:
-    """Those of REST; each setting says what it counts. `cache` as for a `Limit`."""
+    """Those of REST; each setting says what it counts. `cache` and its `reach` as for a `Limit`."""
 
-    def __init__(self, settings: RestSettings, cache: "Redis") -> None:
-        reach = redis.Reach()
+    def __init__(self, settings: RestSettings, cache: "Redis", reach: redis.Reach) -> None:
 
         def limit(name: str, count: int, in_s: int = 60) -> Limit:
             return Limit(name, Rate(per_s=count / in_s, burst=count), cache, reach)

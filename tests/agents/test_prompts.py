@@ -1,11 +1,12 @@
 """What a model is shown, and what it costs."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.prompts import chat_messages
 from agents.provider import ChatMessage, TokenCount
-from agents.usage import estimated_tokens, message_tokens, usage_of
+from agents.usage import Spoken, estimated_tokens, message_tokens, usage_of
 from schemas.events import Usage
 
 
@@ -54,11 +55,34 @@ def test_the_question_is_always_there_and_the_rest_fits(system: str, before: lis
     assert len(shown) == 1 or shown[0].role == "user"
 
 
-def test_words_with_marks_count_for_more() -> None:
-    """Four plain characters are about a token; marks and other scripts take more."""
-    assert estimated_tokens("four" * 10) == 10
-    assert estimated_tokens("") == 0
-    assert estimated_tokens("tiếng Việt") > estimated_tokens("tieng Viet")
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", 0),
+        ("antidisestablishmentarianism", 6),
+        ("2 + 2 = 4", 7),
+        ("お誕生日おめでとう", 8),
+        # A word that is special in a vocabulary is text like any other here.
+        ("<|endoftext|>", 7),
+    ],
+    ids=["empty", "long", "sum", "japanese", "special"],
+)
+def test_tokens_are_counted_as_their_publisher_does(text: str, tokens: int) -> None:
+    """OpenAI's own counts for o200k_base, from its cookbook ("How to count tokens with tiktoken")."""
+    assert estimated_tokens(text) == tokens
+
+
+@given(st.lists(st.text("aethno Việt.", max_size=12), max_size=30), st.integers(1, 60))
+def test_a_text_that_grows_reaches_its_limit_when_its_whole_does(pieces: list[str], limit: int) -> None:
+    """However it was cut into pieces: never before, and a token late at the most where two of them meet."""
+    spoken, text = Spoken(), ""
+    for n, piece in enumerate(pieces):
+        spoken.add(piece)
+        text += piece
+        if spoken.reaches(limit):
+            assert estimated_tokens(text) >= limit
+            break
+        assert estimated_tokens(text) < limit + n
 
 
 def test_the_providers_count_goes_before_any_estimate() -> None:
@@ -77,9 +101,9 @@ def test_a_count_that_cannot_be_is_taken_at_its_bounds() -> None:
 
 def test_without_a_count_it_is_estimated_and_says_so() -> None:
     """From what was shown and what was said."""
-    usage = usage_of(None, [user("a" * 40)], "b" * 20, began=True)
+    usage = usage_of(None, [user("2 + 2 = 4")], "antidisestablishmentarianism", began=True)
 
-    assert (usage.input_tokens, usage.output_tokens, usage.source) == (14, 5, "estimated")
+    assert (usage.input_tokens, usage.output_tokens, usage.source) == (4 + 7, 6, "estimated")
 
 
 def test_what_never_began_took_nothing() -> None:

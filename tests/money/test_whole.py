@@ -37,6 +37,11 @@ class Payer:
     async def credit(self, amount: int) -> None:
         await self.person.call("POST", f"{self.project}/credits", {"amount_micros": amount})
 
+    async def answers_up_to(self, tokens: int) -> None:
+        """Give the agent another longest answer."""
+        config = {"kind": "openai", "url": self.agent_url, "model": "scripted", "params": {"max_tokens": tokens}}
+        await self.person.call("PATCH", f"/v1/agents/{self.agent_id}", {"config": config})
+
     async def wallet(self) -> tuple[int, int]:
         """What can be spent, and what is held."""
         told = await self.person.call("GET", f"{self.project}/wallet")
@@ -113,9 +118,8 @@ async def _asked(online: Socket, here: str, text: str) -> str:
 async def test_a_stop_costs_what_was_seen(chorus: Chorus, payer: Payer) -> None:
     """Stopped at the fiftieth word of five thousand: the question and the text that every screen shows are charged,
     once. Who stops an answer that is finished is told so, and it is paid for."""
-    person, free = payer.person, {"max_tokens": 5000}
-    config = {"kind": "openai", "url": chorus.agent_url, "model": "scripted", "params": free}
-    await person.call("PATCH", f"/v1/agents/{payer.agent_id}", {"config": config})
+    person = payer.person
+    await payer.answers_up_to(5000)
     await payer.credit(100_000)
     text = "/tokens 5000 /delay 5 go on"
     async with socket(chorus.ws_url, person.access_token) as online:
@@ -141,6 +145,69 @@ async def test_a_stop_costs_what_was_seen(chorus: Chorus, payer: Payer) -> None:
     assert charges.keys() == {run_id, other}
     assert charges[run_id] == cost
     assert await payer.wallet() == (100_000 - sum(charges.values()), 0)
+
+
+@pytest.mark.parametrize(
+    ("how", "source", "tokens"),
+    [
+        ("", "provider", 100),
+        ("/usage cumulative", "provider", 100),
+        ("/repeat", "provider", 100),
+        ("/usage cumulative /repeat", "provider", 100),
+        ("/usage zero", "provider", 0),
+        ("/usage none", "estimated", None),
+        ("/usage none /repeat", "estimated", None),
+        ("/fail-after 30", "estimated", None),
+        ("/usage cumulative /fail-after 30", "provider", 30),
+    ],
+)
+async def test_however_a_provider_counts(
+    chorus: Chorus, payer: Payer, how: str, source: str, tokens: int | None
+) -> None:
+    """A hundred tokens are a hundred, once: the provider's last count, a zero included; where it tells none, what was
+    shown and what every screen has."""
+    await payer.answers_up_to(100)
+    await payer.credit(100_000)
+    person, text = payer.person, f"/tokens 100 /delay 2 {how}"
+    async with socket(chorus.ws_url, person.access_token) as online:
+        here = await person.conversation(agent_id=payer.agent_id)
+        screen = await watch(online, here)
+        run_id = (await online.send(here, text))["run_id"]
+        finished = await online.finished(run_id)
+        said = screen.runs[run_id].text
+
+    shown = message_tokens(ChatMessage("user", text))
+    usage = finished["usage"]
+    if tokens is None:
+        tokens = estimated_tokens(said)
+    assert len(said.split()) == (30 if "fail" in how else 100)
+    assert (usage["source"], usage["output_tokens"]) == (source, tokens)
+    cost = 0 if "zero" in how else shown + min(tokens, 100) * 10  # no more than was held for the longest answer
+    assert usage["cost_micros"] == cost
+    await payer.until_settled()
+    assert await payer.charges() == ({run_id: cost} if cost else {})
+    assert await payer.wallet() == (100_000 - cost, 0)
+
+
+async def test_an_answer_that_was_begun_twice_is_paid_once(chorus: Chorus, payer: Payer) -> None:
+    """Its worker is killed after thirty tokens; the answer is given again from its beginning, and its hundred tokens
+    are charged as a hundred."""
+    await payer.answers_up_to(100)
+    await payer.credit(100_000)
+    person, text = payer.person, "/tokens 100 /delay 20"
+    async with socket(chorus.ws_url, person.access_token) as online:
+        here = await person.conversation(agent_id=payer.agent_id)
+        await watch(online, here)
+        run_id = (await online.send(here, text))["run_id"]
+        await online.until(lambda f: f["type"] == "run.delta" and f["run_id"] == run_id and f["seq"] >= 5)
+        chorus.kill("replies")
+        finished = await online.finished(run_id, patience_s=60)
+
+    assert (finished["status"], finished["attempt"], finished["usage"]["output_tokens"]) == ("completed", 2, 100)
+    await payer.until_settled()
+    cost = message_tokens(ChatMessage("user", text)) + 100 * 10
+    assert await payer.charges() == {run_id: cost}
+    assert await payer.wallet() == (100_000 - cost, 0)
 
 
 async def test_a_stop_in_the_queue_costs_nothing(chorus: Chorus, payer: Payer) -> None:

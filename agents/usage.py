@@ -20,7 +20,8 @@ BYTES_PER_TOKEN: Final = 4
 
 def estimated_tokens(text: str) -> int:
     """How many tokens a text is, as a tokenizer counts that need not be the provider's."""
-    return _TOKENIZER.count(text)
+    count: int = _TOKENIZER.count(text)
+    return count
 
 
 class Spoken:

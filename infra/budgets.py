@@ -26,15 +26,6 @@ NOTICES: Final = (80, 100)
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
-    """A budget in its present period; `free_micros` is below nothing where the limit was lowered."""
-
-    id: int
-    hard: bool
-    free_micros: int
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
     """A budget as somebody sets it; without `user_id` everybody's, without `agent_id` for all agents."""
 
@@ -131,45 +122,6 @@ async def replace(connection: "Connection", project_id: str, wanted: Sequence[Wa
         [w.limit_micros for w in wanted],
         [w.hard for w in wanted],
     )
-
-
-async def open_periods(connection: "Connection", project_id: str, user_id: str, agent_id: str) -> list[Period]:
-    """The present periods of all budgets that an answer of this agent to this person counts in."""
-    wanted = await connection.fetch(
-        """
-        SELECT b.id AS budget_id, start.at, b.hard, b.limit_micros, p.id, p.spent_micros, p.reserved_micros
-        FROM budgets AS b
-        CROSS JOIN LATERAL (SELECT date_trunc(b.period, now(), 'UTC') AS at) AS start
-        LEFT JOIN budget_periods AS p ON p.budget_id = b.id AND p.starts_at = start.at
-        WHERE b.project_id = $1 AND (b.user_id = $2 OR b.user_id IS NULL) AND (b.agent_id = $3 OR b.agent_id IS NULL)
-            AND b.ended_at IS NULL
-        ORDER BY b.id
-        """,
-        project_id,
-        user_id,
-        agent_id,
-    )
-    return [await _opened(connection, row) for row in wanted]
-
-
-async def _opened(connection: "Connection", row: asyncpg.Record) -> Period:
-    if row["id"] is not None:
-        return Period(row["id"], row["hard"], row["limit_micros"] - row["spent_micros"] - row["reserved_micros"])
-    opened = await connection.fetchrow(
-        """
-        INSERT INTO budget_periods (budget_id, starts_at, spent_micros)
-        SELECT b.id, $2, coalesce(sum(r.charged_micros), 0)::bigint
-        FROM budgets AS b
-        LEFT JOIN reservations AS r ON r.project_id = b.project_id AND r.reserved_at >= $2 AND r.settled_at IS NOT NULL
-            AND (b.user_id IS NULL OR r.user_id = b.user_id) AND (b.agent_id IS NULL OR r.agent_id = b.agent_id)
-        WHERE b.id = $1 GROUP BY b.id
-        RETURNING id, spent_micros
-        """,
-        row["budget_id"],
-        row["at"],
-    )
-    assert opened is not None, "there is such a budget"
-    return Period(opened["id"], row["hard"], row["limit_micros"] - opened["spent_micros"])
 
 
 async def move(connection: "Connection", changes: Sequence[Change]) -> None:

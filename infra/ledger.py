@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 
-from infra import budgets
 from schemas import ids
 
 if TYPE_CHECKING:
@@ -155,62 +154,26 @@ async def credit(connection: "Connection", what: Movement) -> bool:
 async def reserve(pool: "asyncpg.Pool[asyncpg.Record]", wish: Wish) -> int | Refusal:
     """Hold money for a run, before its provider is called: what the answer can cost, or all that is left if it is less.
 
-    It is held until the run's end is settled, whoever works on it meanwhile; asked again, the answer is the same.
+    It is held until the run's end is settled, whoever works on it meanwhile; asked again, the answer is the same. One
+    round trip: `reserve_money` in the database locks, decides and writes.
 
     Returns:
         what is held, in micro-units; or why nothing is.
     """
-    async with pool.acquire() as connection, connection.transaction():
-        there = (await lock_wallets(connection, [wish.project_id])).get(wish.project_id)
-        known = await connection.fetchrow(
-            """
-            SELECT amount_micros, settled_at IS NOT NULL OR used.id IS NOT NULL AS over
-            FROM (VALUES ($1::uuid)) AS run (id)
-            LEFT JOIN reservations ON run_id = run.id
-            LEFT JOIN usage_records AS used ON used.run_id = run.id AND billable
-            """,
-            wish.run_id,
-        )
-        assert known is not None, "a row of values is always there"
-        if known["over"]:
-            return Refusal.SETTLED
-        if known["amount_micros"] is not None:
-            return int(known["amount_micros"])
-        if there is None or there.currency != wish.currency or there.balance_micros < wish.least:
-            return Refusal.NO_CREDIT
-        periods = await budgets.open_periods(connection, wish.project_id, wish.user_id, wish.agent_id)
-        room = min((p.free_micros for p in periods if p.hard), default=there.balance_micros)
-        if room < wish.least:
-            return Refusal.BUDGET
-        amount = min(wish.estimate, there.balance_micros, room)
-        period_ids = [p.id for p in periods]
-        reserved_at = await connection.fetchval(
-            """
-            INSERT INTO reservations (
-                run_id, project_id, user_id, agent_id, price_version, currency, amount_micros, budget_periods
-            ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING reserved_at
-            """,
-            wish.run_id,
-            wish.project_id,
-            wish.user_id,
-            wish.agent_id,
-            wish.price_version,
-            wish.currency,
-            amount,
-            period_ids,
-        )
-        held = Movement(
-            ids.reserve_id(wish.run_id),
-            Kind.RESERVE,
-            wish.project_id,
-            wish.currency,
-            amount,
-            reserved_at,
-            run_id=wish.run_id,
-        )
-        await post(connection, [held])
-        await budgets.move(connection, [budgets.Change(id, reserved=amount) for id in period_ids])
-        return amount
+    row = await pool.fetchrow(
+        "SELECT amount, refusal FROM reserve_money($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        wish.run_id,
+        wish.project_id,
+        wish.user_id,
+        wish.agent_id,
+        wish.price_version,
+        wish.currency,
+        wish.estimate,
+        wish.least,
+        ids.reserve_id(wish.run_id),
+    )
+    assert row is not None, "a function returns"
+    return Refusal(row["refusal"]) if row["refusal"] else int(row["amount"])
 
 
 async def reverse(connection: "Connection", transaction_id: str, *, by_user_id: str | None, note: str) -> bool:

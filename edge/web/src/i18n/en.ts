@@ -511,6 +511,9 @@ export const en = {
     ledger: "Every movement",
     ledgerNote: "The newest first. Nothing here is ever changed: what was wrong is taken back by a new line.",
     noLedger: "No money has moved yet.",
+    reverse: "Take back",
+    why: "Why it is taken back",
+    keep: "Leave it",
     kinds: {
       credit: "Credit",
       reserve: "Held for an answer",
@@ -592,6 +595,8 @@ export const en = {
     set: "Set price",
     makeFree: "Make free",
     saved: "It holds from the next question on.",
+    model: "Only with the model",
+    anyModel: "empty: any",
   },
 
   webhook: {

@@ -480,6 +480,9 @@ export const vi: Dictionary = {
     ledger: "Mọi giao dịch",
     ledgerNote: "Mới nhất ở trên. Không gì ở đây bị sửa: điều sai được lấy lại bằng một dòng mới.",
     noLedger: "Chưa có giao dịch nào.",
+    reverse: "Hoàn lại",
+    why: "Lý do hoàn lại",
+    keep: "Giữ nguyên",
     kinds: {
       credit: "Nạp tiền",
       reserve: "Giữ cho một câu trả lời",
@@ -561,6 +564,8 @@ export const vi: Dictionary = {
     set: "Đặt giá",
     makeFree: "Cho miễn phí",
     saved: "Có hiệu lực từ câu hỏi sau.",
+    model: "Chỉ với mô hình",
+    anyModel: "để trống: mọi mô hình",
   },
 
   webhook: {

@@ -25,6 +25,14 @@ export const credit = (
 export const ledger = (token: string, projectId: string, cursor: string | null) =>
   call("GET /v1/projects/{project_id}/ledger", { path: of(projectId), query: { limit: 50, cursor }, token });
 
+/** A credit or a charge is taken back, by a transaction that mirrors it. */
+export const reverse = (token: string, projectId: string, transactionId: string, note: string) =>
+  call("POST /v1/projects/{project_id}/ledger/{transaction_id}/reverse", {
+    path: { ...of(projectId), transaction_id: transactionId },
+    body: { note },
+    token,
+  });
+
 export const prices = (token: string, agentId: string) =>
   call("GET /v1/agents/{agent_id}/prices", { path: { agent_id: agentId }, token });
 

@@ -35,7 +35,8 @@ export interface Movement {
   at: string;
   byUserId: string | null;
   note: string | null;
-  reverses: boolean;
+  /** The transaction that this one takes back. */
+  reversesId: string | null;
 }
 
 /** In the order of the entries; one whose other side is on the next page is shown with that page. */
@@ -60,9 +61,14 @@ export function movements(entries: readonly LedgerEntry[]): readonly Movement[] 
       at: to.occurred_at,
       byUserId: to.by_user_id,
       note: to.note,
-      reverses: to.reverses_id !== null,
+      reversesId: to.reverses_id,
     };
   });
+}
+
+/** Whether this can be taken back: credits and charges can, once. */
+export function canBeReversed(line: Movement, all: readonly Movement[]): boolean {
+  return ["credit", "charge"].includes(line.kind) && !all.some((other) => other.reversesId === line.id);
 }
 
 /** What was charged on each day of a stretch, also on those that had nothing; `to` is the day after the last. */

@@ -3,7 +3,7 @@ import { useSpeech } from "../i18n/context";
 import type { ChatClient } from "../net/client";
 import * as api from "../net/money";
 import type { Project } from "../net/protocol";
-import { type Movement, microsOf, money, movements } from "../state/money";
+import { canBeReversed, type Movement, microsOf, money, movements } from "../state/money";
 import { may } from "../state/roles";
 import { BudgetsPart } from "./BudgetsPart";
 import { Failure, Field, Said, Section, useLoaded, useTask, when } from "./forms";
@@ -71,7 +71,7 @@ export function MoneyPart({ client, project }: { client: ChatClient; project: Pr
         key={`budgets-${turn}`}
       />
       <StatementsPart client={client} project={project} key={`statements-${turn}`} />
-      <Ledger client={client} project={project} key={`ledger-${turn}`} />
+      <Ledger client={client} project={project} onReversed={again} key={`ledger-${turn}`} />
     </>
   );
 }
@@ -148,7 +148,15 @@ function Credit({
   );
 }
 
-function Ledger({ client, project }: { client: ChatClient; project: Project }) {
+function Ledger({
+  client,
+  project,
+  onReversed,
+}: {
+  client: ChatClient;
+  project: Project;
+  onReversed(): void;
+}) {
   const { text } = useSpeech();
   const page = (cursor: string | null) => client.rest((token) => api.ledger(token, project.id, cursor));
   const first = useLoaded(() => page(null));
@@ -163,7 +171,19 @@ function Ledger({ client, project }: { client: ChatClient; project: Project }) {
       )}
       <ul className="divide-y divide-line text-sm">
         {lines.map((line) => (
-          <Line key={line.id} client={client} line={line} />
+          <Line
+            key={line.id}
+            client={client}
+            line={line}
+            onReverse={
+              may(project.role, "manage_money") && canBeReversed(line, lines)
+                ? async (note) => {
+                    await client.rest((token) => api.reverse(token, project.id, line.id, note));
+                    onReversed();
+                  }
+                : null
+            }
+          />
         ))}
       </ul>
       <Failure code={task.failure} />
@@ -187,29 +207,96 @@ function Ledger({ client, project }: { client: ChatClient; project: Project }) {
   );
 }
 
-function Line({ client, line }: { client: ChatClient; line: Movement }) {
+function Line({
+  client,
+  line,
+  onReverse,
+}: {
+  client: ChatClient;
+  line: Movement;
+  /** Null where it cannot be taken back, or not by this person. */
+  onReverse: ((note: string) => Promise<void>) | null;
+}) {
   const { text, language } = useSpeech();
+  const [asking, setAsking] = useState(false);
   const { members } = useStore(client.chat);
   const by = line.byUserId === null ? null : members[line.byUserId]?.display_name;
   const sign = line.to === "wallet" ? "+" : line.from === "wallet" ? "−" : "";
   const account = (name: string) => (text.money.accounts as Readonly<Record<string, string>>)[name] ?? name;
   return (
-    <li className="flex items-baseline gap-3 py-2" data-testid="ledger-line" data-kind={line.kind}>
-      <span className="min-w-0 flex-1">
-        <span className="block truncate font-medium">
-          {(text.money.kinds as Readonly<Record<string, string>>)[line.kind] ?? line.kind}
-          {line.note && <span className="font-normal text-ink-soft"> · {line.note}</span>}
+    <li className="py-2" data-testid="ledger-line" data-kind={line.kind}>
+      <div className="flex items-baseline gap-3">
+        <span className="min-w-0 flex-1">
+          <span className="block truncate font-medium">
+            {(text.money.kinds as Readonly<Record<string, string>>)[line.kind] ?? line.kind}
+            {line.note && <span className="font-normal text-ink-soft"> · {line.note}</span>}
+          </span>
+          <span className="block truncate text-xs text-ink-faint">
+            {[when(line.at, language), `${account(line.from)} → ${account(line.to)}`, by]
+              .filter(Boolean)
+              .join(" · ")}
+          </span>
         </span>
-        <span className="block truncate text-xs text-ink-faint">
-          {[when(line.at, language), `${account(line.from)} → ${account(line.to)}`, by]
-            .filter(Boolean)
-            .join(" · ")}
+        {onReverse !== null && !asking && (
+          <button
+            type="button"
+            className="quiet-button"
+            data-testid="reverse"
+            onClick={() => setAsking(true)}
+          >
+            {text.money.reverse}
+          </button>
+        )}
+        <span className={`shrink-0 tabular-nums ${sign === "+" ? "text-accent" : ""}`}>
+          {sign}
+          {money(line.amountMicros, line.currency, language)}
         </span>
-      </span>
-      <span className={`shrink-0 tabular-nums ${sign === "+" ? "text-accent" : ""}`}>
-        {sign}
-        {money(line.amountMicros, line.currency, language)}
-      </span>
+      </div>
+      {onReverse !== null && asking && <Reversal onReverse={onReverse} onLeave={() => setAsking(false)} />}
     </li>
+  );
+}
+
+/** Why it is taken back, which stands in the books for ever. */
+function Reversal({ onReverse, onLeave }: { onReverse(note: string): Promise<void>; onLeave(): void }) {
+  const { text } = useSpeech();
+  const task = useTask();
+  const [note, setNote] = useState("");
+  return (
+    <form
+      className="mt-2 space-y-2"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void task.run(() => onReverse(note.trim()));
+      }}
+    >
+      <div className="flex flex-col gap-2.5 sm:flex-row sm:items-end">
+        <div className="flex-1">
+          <Field label={text.money.why}>
+            <input
+              className="field"
+              maxLength={80}
+              // biome-ignore lint/a11y/noAutofocus: it was just asked for.
+              autoFocus
+              value={note}
+              data-testid="reverse-note"
+              onChange={(event) => setNote(event.target.value)}
+            />
+          </Field>
+        </div>
+        <button
+          type="submit"
+          className="danger-button h-[2.875rem]"
+          disabled={task.busy || note.trim() === ""}
+          data-testid="reverse-do"
+        >
+          {text.money.reverse}
+        </button>
+        <button type="button" className="quiet-button h-[2.875rem]" onClick={onLeave}>
+          {text.money.keep}
+        </button>
+      </div>
+      <Failure code={task.failure} />
+    </form>
   );
 }

@@ -18,9 +18,9 @@ export function PricePart({ client, agent }: { client: ChatClient; agent: Agent 
   const figures = present?.price ?? null;
   const currency = figures?.currency ?? "USD";
   if (loaded.value === null) return <Failure code={loaded.failure} />;
-  const set = (price: Parameters<typeof api.setPrice>[2]["price"]) =>
+  const set = (price: Parameters<typeof api.setPrice>[2]["price"], model: string | null) =>
     task.run(async () => {
-      await client.rest((token) => api.setPrice(token, agent.id, { price, model: present?.model ?? null }));
+      await client.rest((token) => api.setPrice(token, agent.id, { price, model }));
       loaded.again();
     });
   return (
@@ -46,13 +46,17 @@ export function PricePart({ client, agent }: { client: ChatClient; agent: Agent 
           if (input == null || output == null || call == null || wrong) return;
           // Left empty, what was in the cache costs as much as the rest of the input.
           const ofCache = fields.get("cached_input_micros") === "" ? null : (cached ?? null);
-          void set({
-            currency,
-            input_micros: input,
-            output_micros: output,
-            call_micros: call,
-            cached_input_micros: ofCache,
-          });
+          const model = String(fields.get("model")).trim() || null;
+          void set(
+            {
+              currency,
+              input_micros: input,
+              output_micros: output,
+              call_micros: call,
+              cached_input_micros: ofCache,
+            },
+            model,
+          );
         }}
       >
         <div className="grid grid-cols-2 gap-3">
@@ -69,6 +73,17 @@ export function PricePart({ client, agent }: { client: ChatClient; agent: Agent 
             </Field>
           ))}
         </div>
+        <Field label={text.price.model} hint={text.price.anyModel}>
+          <input
+            className="field"
+            name="model"
+            maxLength={200}
+            autoComplete="off"
+            spellCheck={false}
+            defaultValue={present?.model ?? ""}
+            data-testid="price-model"
+          />
+        </Field>
         {bad && <p className="text-danger">{text.money.badAmount}</p>}
         <Failure code={task.failure} />
         <Said testId="price-saved">{task.done && text.price.saved}</Said>
@@ -82,7 +97,7 @@ export function PricePart({ client, agent }: { client: ChatClient; agent: Agent 
               className="quiet-button"
               disabled={task.busy}
               data-testid="price-free"
-              onClick={() => void set(null)}
+              onClick={() => void set(null, present?.model ?? null)}
             >
               {text.price.makeFree}
             </button>

@@ -11,7 +11,8 @@ from tests.running import Chorus
 
 
 async def test_credit_pays_for_an_answer(chorus: Chorus, new_window: NewWindow) -> None:
-    """Without credit a question waits and says what to do; credit pays for it, and the ledger shows it."""
+    """Without credit a question waits and says what to do; credit pays for it, the ledger shows it, and what was wrong is
+    taken back there, once."""
     page = await new_window()
     await sign_up(page)
     await page.goto(f"{chorus.url}/#/project/agents")
@@ -44,6 +45,15 @@ async def test_credit_pays_for_an_answer(chorus: Chorus, new_window: NewWindow) 
     await expect(charge).to_contain_text("−$0.00003")
     await page.get_by_test_id("wallet-again").click()
     await expect(page.get_by_test_id("wallet-balance")).to_have_text("$0.49997")
+
+    await charge.get_by_test_id("reverse").click()
+    await page.get_by_test_id("reverse-note").fill("It was wrong")
+    await page.get_by_test_id("reverse-do").click()
+    back = page.locator("[data-testid=ledger-line][data-kind=reverse]")
+    await expect(back).to_contain_text("It was wrong")
+    await expect(back).to_contain_text("+$0.00003")
+    await expect(page.get_by_test_id("wallet-balance")).to_have_text("$0.50")
+    await expect(charge.get_by_test_id("reverse")).to_have_count(0)
 
 
 async def test_a_webhook_is_made_and_tested(chorus: Chorus, new_window: NewWindow) -> None:

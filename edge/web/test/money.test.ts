@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { LedgerEntry } from "../src/net/described";
 import type { UsageRow } from "../src/net/money";
-import { fullness, microsOf, money, movements, perDay, typed } from "../src/state/money";
+import { canBeReversed, fullness, microsOf, money, movements, perDay, typed } from "../src/state/money";
 
 const entry = (transaction: string, account: string, amount: number, kind = "charge"): LedgerEntry => ({
   id: `${transaction}${account}`,
@@ -44,6 +44,22 @@ test("a transaction is one line, from where the money went to where, once both s
   ]);
 
   expect(lines).toMatchObject([{ id: "t2", from: "wallet", to: "revenue", amountMicros: 30 }]);
+});
+
+test("a credit and a charge are taken back once, and nothing else is", () => {
+  const back = (transaction: string, of: string) =>
+    [entry(transaction, "revenue", -30, "reverse"), entry(transaction, "wallet", 30, "reverse")].map((one) => ({
+      ...one,
+      reverses_id: of,
+    }));
+  const lines = movements([
+    ...back("t4", "t2"),
+    ...[entry("t3", "reservation", 9, "reserve"), entry("t3", "wallet", -9, "reserve")],
+    ...[entry("t2", "revenue", 30), entry("t2", "wallet", -30)],
+    ...[entry("t1", "wallet", 500, "credit"), entry("t1", "funding", -500, "credit")],
+  ]);
+
+  expect(lines.filter((line) => canBeReversed(line, lines)).map((line) => line.id)).toEqual(["t1"]);
 });
 
 test("the plot has every day of its time, also those without anything, and one currency", () => {

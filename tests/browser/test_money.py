@@ -11,8 +11,8 @@ from tests.running import Chorus
 
 
 async def test_credit_pays_for_an_answer(chorus: Chorus, new_window: NewWindow) -> None:
-    """Without credit a question waits and says what to do; credit pays for it, the ledger shows it, and what was wrong is
-    taken back there, once."""
+    """Without credit a question waits and says what to do; credit pays for it, the ledger shows it, and what was wrong
+    is taken back there, once."""
     page = await new_window()
     await sign_up(page)
     await page.goto(f"{chorus.url}/#/project/agents")

@@ -36,17 +36,17 @@ class Refused(Exception):
 
 
 class Forbidden(Refused):
-    """`forbidden`: their role does not allow it. The audit log is told.
+    """`forbidden`: their role, or the installation, does not allow it. The audit log is told.
 
     Attributes:
         project_id: where it was not allowed, and whose admins may read that.
         action: what, as `schemas.roles.Action` calls it.
     """
 
-    def __init__(self, project_id: str, action: str) -> None:
+    def __init__(self, project_id: str, action: str, message: str | None = None) -> None:
         self.project_id = project_id
         self.action = action
-        super().__init__(ErrorCode.FORBIDDEN)
+        super().__init__(ErrorCode.FORBIDDEN, message)
 
 
 def invalid(**fields: str) -> Refused:

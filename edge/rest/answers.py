@@ -200,9 +200,13 @@ class Limits(Answer):
 
 
 class Config(Answer):
+    """`treasurers`: credit, reversals and prices are for people whom the installation names, and not for the owners and
+    admins of a project."""
+
     ws_url: str
     version: str
     oauth_providers: list[str]
+    treasurers: bool
     limits: Limits
 
 

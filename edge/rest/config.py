@@ -18,6 +18,7 @@ async def config(services: ServicesOf) -> answers.Config:
         ws_url=services.settings.ws_url,
         version=VERSION,
         oauth_providers=sorted(services.providers),
+        treasurers=bool(services.settings.treasurers),
         limits=answers.Limits(
             max_content_characters=MAX_CONTENT_CHARACTERS,
             max_title_characters=MAX_TITLE_CHARACTERS,

@@ -1,5 +1,7 @@
 """A project's money: what it can spend, how that came about, what its agents cost, and credit that is put in."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
@@ -9,7 +11,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from edge import audit, outbox
-from edge.errors import Refused, invalid
+from edge.errors import Forbidden, Refused, invalid
 from edge.problems import Conflict
 from edge.rest.answers import Answer, Page
 from edge.rest.changing import changing
@@ -43,9 +45,10 @@ FROM ledger_entries WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3
 """
 _OF_PROJECT: Final = "SELECT EXISTS (SELECT FROM ledger_entries WHERE project_id = $1 AND transaction_id = $2)"
 _AGENT: Final = """
-SELECT a.project_id::text FROM agents a JOIN project_members m ON m.project_id = a.project_id AND m.user_id = $1
-WHERE a.id = $2 AND a.deleted_at IS NULL
+SELECT a.project_id::text FROM agents a LEFT JOIN project_members m ON m.project_id = a.project_id AND m.user_id = $1
+WHERE a.id = $2 AND a.deleted_at IS NULL AND (m.user_id IS NOT NULL OR $3)
 """
+_HOLD: Final = "SELECT FROM projects WHERE id = $1 FOR UPDATE"
 _PRICES: Final = """
 SELECT version, model, price::text, created_at FROM prices WHERE agent_id = $1 AND version < $2
 ORDER BY version DESC LIMIT $3
@@ -151,17 +154,49 @@ async def _wallet(connection: "ledger.Connection", project_id: str) -> Wallet:
     return Wallet.model_validate(found or ledger.Wallet(DEFAULT_CURRENCY, 0, 0))
 
 
+def _is_treasurer(services: ServicesOf, user_id: str) -> bool:
+    return user_id in services.settings.treasurers
+
+
+async def sees_money(services: ServicesOf, user_id: str, project_id: str) -> None:
+    """Raises `Refused`, `not_found`, for whoever is neither a member nor one of the installation's treasurers."""
+    if not _is_treasurer(services, user_id):
+        await services.access.project_role(user_id, project_id)
+
+
+@asynccontextmanager
+async def _books(services: ServicesOf, user_id: str, project_id: str) -> AsyncIterator["ledger.Connection"]:
+    """Hold a project to change its books, in a transaction: as its owner or admin, or as one of the installation's
+    treasurers where it has some, who need not be a member.
+
+    Raises:
+        Refused: `not_found` where there is no such project for the caller, `forbidden` where somebody else does this.
+    """
+    if not services.settings.treasurers:
+        async with changing(services, user_id, project_id, Action.MANAGE_MONEY, tell=False) as held:
+            yield held.connection
+        return
+    if not _is_treasurer(services, user_id):
+        await services.access.project_role(user_id, project_id)
+        raise Forbidden(project_id, Action.MANAGE_MONEY, "Here only the installation's treasurers do this; ask them.")
+    async with services.database() as connection, connection.transaction():
+        if await connection.fetchrow(_HOLD, project_id) is None:
+            raise Refused(ErrorCode.NOT_FOUND)
+        yield connection
+
+
 @router.get("/v1/projects/{project_id}/wallet")
 async def wallet(services: ServicesOf, caller: Caller, project_id: IdInPath) -> Wallet:
     """What the project can spend. Every member may see it."""
-    await services.access.project_role(caller.user_id, project_id)
+    await sees_money(services, caller.user_id, project_id)
     async with services.database() as connection:
         return await _wallet(connection, project_id)
 
 
 @router.post("/v1/projects/{project_id}/credits", status_code=201, responses=_REFUSED)
 async def credit(services: ServicesOf, caller: Caller, project_id: IdInPath, new: NewCredit) -> Credited:
-    """Put credit in; it can be spent at once. Owners and admins may. The first credit decides the wallet's currency."""
+    """Put credit in; it can be spent at once. Owners and admins may, or the
+    installation's treasurers where it has some. The first credit decides the wallet's currency."""
     transaction_id = credit_id(project_id, new.credit_id or new_id())
     what = Movement(
         transaction_id,
@@ -173,13 +208,13 @@ async def credit(services: ServicesOf, caller: Caller, project_id: IdInPath, new
         by_user_id=caller.user_id,
         note=new.note,
     )
-    async with changing(services, caller.user_id, project_id, Action.MANAGE_MONEY, tell=False) as held:
+    async with _books(services, caller.user_id, project_id) as connection:
         try:
-            await ledger.credit(held.connection, what)
+            await ledger.credit(connection, what)
         except WrongCurrency as error:
             raise Conflict(currency=f"{error}.") from error
         await audit.record(
-            held.connection,
+            connection,
             audit.Event.SENSITIVE_CREATE,
             actor_id=caller.user_id,
             project_id=project_id,
@@ -187,7 +222,7 @@ async def credit(services: ServicesOf, caller: Caller, project_id: IdInPath, new
             transaction_id=transaction_id,
             amount_micros=new.amount_micros,
         )
-        return Credited(transaction_id=transaction_id, wallet=await _wallet(held.connection, project_id))
+        return Credited(transaction_id=transaction_id, wallet=await _wallet(connection, project_id))
 
 
 @router.get("/v1/projects/{project_id}/ledger")
@@ -195,7 +230,7 @@ async def entries(
     services: ServicesOf, caller: Caller, project_id: IdInPath, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[LedgerEntry]:
     """The project's books, newest first. Every member may read them."""
-    await services.access.project_role(caller.user_id, project_id)
+    await sees_money(services, caller.user_id, project_id)
     before = _number(cursor)
     async with services.database() as connection:
         rows = await connection.fetch(_ENTRIES, project_id, before, limit + 1)
@@ -213,24 +248,24 @@ async def reverse(
 ) -> Credited:
     """Take a credit or a charge back, by a transaction that mirrors it; a second time changes nothing. Owners and
     admins may, and of a credit only what has not been spent."""
-    async with changing(services, caller.user_id, project_id, Action.MANAGE_MONEY, tell=False) as held:
-        if not await held.connection.fetchval(_OF_PROJECT, project_id, transaction_id):
+    async with _books(services, caller.user_id, project_id) as connection:
+        if not await connection.fetchval(_OF_PROJECT, project_id, transaction_id):
             raise Refused(ErrorCode.NOT_FOUND)
         try:
-            await ledger.reverse(held.connection, transaction_id, by_user_id=caller.user_id, note=new.note)
+            await ledger.reverse(connection, transaction_id, by_user_id=caller.user_id, note=new.note)
         except NotReversible as error:
             raise Conflict(transaction_id="is no credit and no charge: only those are taken back") from error
         except Overdrawn as error:
             raise Conflict(transaction_id="was spent: less than that is left in the wallet") from error
         await audit.record(
-            held.connection,
+            connection,
             audit.Event.SENSITIVE_UPDATE,
             actor_id=caller.user_id,
             project_id=project_id,
             thing="reversal",
             transaction_id=transaction_id,
         )
-        return Credited(transaction_id=reverse_id(transaction_id), wallet=await _wallet(held.connection, project_id))
+        return Credited(transaction_id=reverse_id(transaction_id), wallet=await _wallet(connection, project_id))
 
 
 @router.get("/v1/agents/{agent_id}/prices")
@@ -240,7 +275,7 @@ async def prices(
     """What the agent's answers cost, newest first; none where they are free, and always were."""
     before = _number(cursor)
     async with services.database() as connection:
-        if await connection.fetchval(_AGENT, caller.user_id, agent_id) is None:
+        if await connection.fetchval(_AGENT, caller.user_id, agent_id, _is_treasurer(services, caller.user_id)) is None:
             raise Refused(ErrorCode.NOT_FOUND)
         rows = await connection.fetch(_PRICES, agent_id, before, limit + 1)
     found = [_price(row) for row in rows[:limit]]
@@ -252,22 +287,22 @@ async def set_price(services: ServicesOf, caller: Caller, agent_id: IdInPath, ne
     """What the agent's answers cost from the next question on. Owners and admins may. What was asked before is charged
     with the price of its own time."""
     async with services.database() as connection:
-        project_id = await connection.fetchval(_AGENT, caller.user_id, agent_id)
+        project_id = await connection.fetchval(
+            _AGENT, caller.user_id, agent_id, _is_treasurer(services, caller.user_id)
+        )
     if project_id is None:
         raise Refused(ErrorCode.NOT_FOUND)
-    async with changing(services, caller.user_id, project_id, Action.MANAGE_MONEY, tell=False) as held:
-        there = await ledger.wallet(held.connection, project_id)
+    async with _books(services, caller.user_id, project_id) as connection:
+        there = await ledger.wallet(connection, project_id)
         if new.price is not None and there is not None and there.currency != new.price.currency:
             raise Conflict(**{"price.currency": f"This project's credit is in {there.currency}."})
-        row = await held.connection.fetchrow(
-            _SET_PRICE, project_id, agent_id, new.model, _stored(new.price), caller.user_id
-        )
+        row = await connection.fetchrow(_SET_PRICE, project_id, agent_id, new.model, _stored(new.price), caller.user_id)
         assert row is not None, "what is inserted is returned"
         # Caches hear of agents by their version.
-        await held.connection.execute(_AGAIN, agent_id)
-        await outbox.agent_changed(held.connection, agent_id)
+        await connection.execute(_AGAIN, agent_id)
+        await outbox.agent_changed(connection, agent_id)
         await audit.record(
-            held.connection,
+            connection,
             audit.Event.SENSITIVE_UPDATE,
             actor_id=caller.user_id,
             project_id=project_id,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from infra.mail import is_loopback
 from infra.settings import AgentSettings, BadSetting, switched_on
@@ -66,6 +67,10 @@ class RestSettings:
     """Whether people's own agents may have addresses inside; `infra.settings.AgentSettings` says what that means."""
     private_webhooks: bool = False
     """Whether webhooks may have addresses inside; `infra.webhooks.WebhookSettings` says what that means."""
+    treasurers: frozenset[str] = frozenset()
+    """Ids of the people who alone put in credit, take back and set prices, in every project. None by default, and then
+    each project's owners and admins do: right where the installation is one team's, whose money it is. Where people
+    pay for credit, somebody has to be named here."""
     web: Path = Path(__file__).parent.parent / "web" / "dist"
     """Folder of the built page; there is a clear answer where it is missing."""
 
@@ -91,6 +96,7 @@ class RestSettings:
             trusted_proxies=env.get("CHORUS_TRUSTED_PROXIES", ""),
             private_agents=AgentSettings.from_env(env).private_addresses,
             private_webhooks=WebhookSettings.from_env(env).private_addresses,
+            treasurers=_people(env, "CHORUS_TREASURERS"),
             web=Path(env.get("CHORUS_WEB") or cls.web),
             requests_per_minute=_count(env, "CHORUS_REQUESTS_PER_MINUTE", cls.requests_per_minute),
             anonymous_requests_per_minute=_count(
@@ -111,6 +117,13 @@ def _public_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
         raise BadSetting(f"CHORUS_PUBLIC_URL is {text!r}: give the page's address, such as https://chorus.example.org")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _people(env: Mapping[str, str], name: str) -> frozenset[str]:
+    try:
+        return frozenset(str(UUID(id.strip())) for id in env.get(name, "").split(",") if id.strip())
+    except ValueError:
+        raise BadSetting(f"{name} is {env[name]!r}: give ids of people, separated by commas") from None
 
 
 def _count(env: Mapping[str, str], name: str, default: int) -> int:

@@ -13,6 +13,7 @@ from starlette.responses import Response as Plain
 from edge.errors import Refused, invalid
 from edge.rest.answers import Answer
 from edge.rest.fields import IdInPath, Text
+from edge.rest.money import sees_money
 from edge.rest.openapi import refusals
 from edge.rest.services import Caller, ServicesOf
 from infra import statements
@@ -104,7 +105,7 @@ async def usage(
 ) -> UsageReport | Response:
     """What answers took, by UTC, the last 30 days where nothing is said; with `Accept: text/csv` a table. Every member
     may see it."""
-    await services.access.project_role(caller.user_id, project_id)
+    await sees_money(services, caller.user_id, project_id)
     end = _moment("to", to) or datetime.now(UTC)
     start = _moment("from", from_) or end - _BY_DEFAULT
     if not start < end <= start + LONGEST:
@@ -132,7 +133,7 @@ async def usage(
 @router.get("/v1/projects/{project_id}/statements")
 async def months(services: ServicesOf, caller: Caller, project_id: IdInPath) -> Months:
     """From the month of the first entry to this one. Every member may see them."""
-    await services.access.project_role(caller.user_id, project_id)
+    await sees_money(services, caller.user_id, project_id)
     async with services.reading() as connection:
         first = await statements.first_month(connection, project_id)
     found = []
@@ -148,7 +149,7 @@ async def statement(
     services: ServicesOf, caller: Caller, request: Request, project_id: IdInPath, month: Text
 ) -> Statement | Response:
     """What was booked in a month, by UTC; with `Accept: text/csv` a table."""
-    await services.access.project_role(caller.user_id, project_id)
+    await sees_money(services, caller.user_id, project_id)
     starts_at = _first_of(month)
     ends_at = (starts_at + timedelta(days=32)).replace(day=1)
     async with services.reading() as connection:

@@ -1,14 +1,17 @@
 """Money over REST: prices, credit, wallet and ledger, and a question that cannot be paid."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from edge.access import Access
+from schemas import ids
 from tests.conftest import StartProcess
 from tests.money.conftest import Books
-from tests.stack.rest_api import Api, Someone
+from tests.running import Stack
+from tests.stack.rest_api import Api, Someone, opened, start_api
 
 PRICE = {"input_micros": 1_000_000, "output_micros": 10_000_000}
 
@@ -81,6 +84,36 @@ async def test_a_member_may_look_and_not_touch(ada: Someone, books: Books) -> No
         await ben.call("PUT", f"/v1/agents/{agent_id}/price", {"price": PRICE}),
     ]
     assert [answer.code for answer in refused] == ["forbidden"] * 2
+
+
+async def test_where_the_installation_has_treasurers(stack: Stack, ada: Someone, books: Books) -> None:
+    """Only they put in credit, take back and set prices, in projects that they are no members of, too, and they see
+    what they do; owners still see it all, and set budgets."""
+    cleo, ben = await ada.api.sign_up(), await ada.api.sign_up()
+    project_id, agent_id = await ada.project_id(), await an_agent(ada)
+    project = f"/v1/projects/{project_id}"
+    given = (await ada.call("POST", f"{project}/credits", {"amount_micros": 7})).json["transaction_id"]
+    work = (
+        ("POST", f"{project}/credits", {"amount_micros": 5_000}),
+        ("POST", f"{project}/ledger/{given}/reverse", {"note": "a mistake"}),
+        ("PUT", f"/v1/agents/{agent_id}/price", {"price": PRICE}),
+    )
+    running, url = start_api(stack, CHORUS_TREASURERS=f"{cleo.id}, {ids.new_id()}")
+    async with opened(running, url) as api:
+        owner, treasurer, stranger = (replace(who, api=api) for who in (ada, cleo, ben))
+        assert (await api.call("GET", "/v1/config")).json["treasurers"] is True
+        refused = [await owner.call(method, path, body) for method, path, body in work]
+        assert [(a.status, a.code, "treasurers" in a.json["detail"]) for a in refused] == [(403, "forbidden", True)] * 3
+        assert {(await stranger.call(method, path, body)).code for method, path, body in work} == {"not_found"}
+        done = [await treasurer.call(method, path, body) for method, path, body in work]
+        assert [a.status for a in done] == [201, 201, 200]
+        for path in ("wallet", "ledger", "usage", "statements"):
+            assert (await treasurer.call("GET", f"{project}/{path}")).status == 200
+        assert (await treasurer.call("POST", f"/v1/projects/{ids.new_id()}/credits", work[0][2])).code == "not_found"
+        assert (await treasurer.call("GET", f"{project}/conversations")).code == "not_found"
+        assert (await owner.call("GET", f"{project}/wallet")).json["balance_micros"] == 5_000
+        assert (await owner.call("PUT", f"{project}/budgets", {"data": []})).status == 200
+    await running.stop()
 
 
 async def test_a_price_holds_from_the_next_question_on(ada: Someone, books: Books) -> None:

@@ -95,9 +95,13 @@ class Charged(Struct, kw_only=True):
 
 
 class Config(Struct, kw_only=True):
+    """`treasurers`: credit, reversals and prices are for people whom the installation names, and not for the owners and
+    admins of a project."""
+
     ws_url: str
     version: str
     oauth_providers: list[str]
+    treasurers: bool
     limits: "Limits"
 
 
@@ -1500,7 +1504,8 @@ class Api(Caller):
     async def post_project_credits(
         self, project_id: str, body: NewCredit, *, idempotency_key: str | None = None
     ) -> Credited:
-        """Put credit in; it can be spent at once. Owners and admins may. The first credit decides the wallet's currency."""
+        """Put credit in; it can be spent at once. Owners and admins may, or the
+        installation's treasurers where it has some. The first credit decides the wallet's currency."""
         answer: Credited = await self.call(
             "POST",
             f"/v1/projects/{self.quoted(project_id)}/credits",

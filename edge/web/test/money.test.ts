@@ -48,10 +48,12 @@ test("a transaction is one line, from where the money went to where, once both s
 
 test("a credit and a charge are taken back once, and nothing else is", () => {
   const back = (transaction: string, of: string) =>
-    [entry(transaction, "revenue", -30, "reverse"), entry(transaction, "wallet", 30, "reverse")].map((one) => ({
-      ...one,
-      reverses_id: of,
-    }));
+    [entry(transaction, "revenue", -30, "reverse"), entry(transaction, "wallet", 30, "reverse")].map(
+      (one) => ({
+        ...one,
+        reverses_id: of,
+      }),
+    );
   const lines = movements([
     ...back("t4", "t2"),
     ...[entry("t3", "reservation", 9, "reserve"), entry("t3", "wallet", -9, "reserve")],

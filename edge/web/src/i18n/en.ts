@@ -502,6 +502,7 @@ export const en = {
     heldNote: "What is held is for answers that are being written; what they do not need comes back.",
     again: "Look again",
     askForCredit: "Owners and admins can add credit.",
+    askTreasurers: "Credit and prices are set by whoever runs this installation.",
     amount: "Amount",
     note: "What for",
     optional: "optional",

@@ -471,6 +471,7 @@ export const vi: Dictionary = {
     heldNote: "Tiền được giữ cho các câu trả lời đang viết; phần không dùng đến sẽ trở lại.",
     again: "Xem lại",
     askForCredit: "Chủ sở hữu và quản trị có thể nạp tiền.",
+    askTreasurers: "Tiền nạp và giá do người vận hành hệ thống đặt.",
     amount: "Số tiền",
     note: "Để làm gì",
     optional: "không bắt buộc",

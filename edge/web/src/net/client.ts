@@ -38,6 +38,8 @@ const TYPING_EVERY_MS = 3_000;
 export class ChatClient {
   readonly chat = new Store<Chat>(EMPTY_CHAT);
   readonly link = new Store<Link>({ phase: "connecting", since: Date.now() });
+  /** Whether credit and prices are for people whom the installation names; null: not known yet. */
+  readonly treasurers = new Store<boolean | null>(null);
   private readonly timers = new Timers();
   readonly notices = new Notices(this.timers);
   readonly lists: Lists;
@@ -151,6 +153,7 @@ export class ChatClient {
   private async connect(): Promise<void> {
     const config = await this.eventually(() => api.config());
     if (config === null || this.stopped) return;
+    this.treasurers.set(config.treasurers);
     const url = config.ws_url || `${location.origin.replace(/^http/, "ws")}/v1/ws`;
     this.connection = new Connection(url, {
       token: () => this.session.token(),

@@ -72,6 +72,7 @@ export interface Config {
   ws_url: string;
   version: string;
   oauth_providers: string[];
+  treasurers: boolean;
   limits: Limits;
 }
 

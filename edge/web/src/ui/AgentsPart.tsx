@@ -153,6 +153,7 @@ function AgentForm({
 }: DialogProps & { tag: string | null; onStale(): void }) {
   const { text } = useSpeech();
   const task = useTask();
+  const treasurers = useStore(client.treasurers);
   const [kind, setKind] = useState<Kind>(agent?.config.kind === "scripted" ? "scripted" : "openai");
   const [sure, setSure] = useState(false);
   const config = agent?.config ?? null;
@@ -312,7 +313,9 @@ function AgentForm({
           </button>
         </div>
       </form>
-      {agent !== null && may(project.role, "manage_money") && <PricePart client={client} agent={agent} />}
+      {agent !== null && may(project.role, "manage_money") && treasurers === false && (
+        <PricePart client={client} agent={agent} />
+      )}
       {agent !== null && <Versions client={client} agent={agent} />}
     </>
   );

@@ -17,7 +17,8 @@ export function MoneyPart({ client, project }: { client: ChatClient; project: Pr
   const { text, language } = useSpeech();
   const [turn, setTurn] = useState(0);
   const wallet = useLoaded(() => client.rest((token) => api.wallet(token, project.id)));
-  const manages = may(project.role, "manage_money");
+  const treasurers = useStore(client.treasurers);
+  const manages = may(project.role, "manage_money") && treasurers === false;
   const again = () => {
     wallet.again();
     setTurn((n) => n + 1);
@@ -60,7 +61,9 @@ export function MoneyPart({ client, project }: { client: ChatClient; project: Pr
           (manages ? (
             <Credit client={client} project={project} currency={wallet.value.currency} onGiven={again} />
           ) : (
-            <p className="text-sm text-ink-faint">{text.money.askForCredit}</p>
+            <p className="text-sm text-ink-faint" data-testid="ask-for-credit">
+              {treasurers ? text.money.askTreasurers : text.money.askForCredit}
+            </p>
           ))}
       </Section>
       <UsagePart client={client} project={project} key={`usage-${turn}`} />
@@ -71,7 +74,7 @@ export function MoneyPart({ client, project }: { client: ChatClient; project: Pr
         key={`budgets-${turn}`}
       />
       <StatementsPart client={client} project={project} key={`statements-${turn}`} />
-      <Ledger client={client} project={project} onReversed={again} key={`ledger-${turn}`} />
+      <Ledger client={client} project={project} manages={manages} onReversed={again} key={`ledger-${turn}`} />
     </>
   );
 }
@@ -151,10 +154,12 @@ function Credit({
 function Ledger({
   client,
   project,
+  manages,
   onReversed,
 }: {
   client: ChatClient;
   project: Project;
+  manages: boolean;
   onReversed(): void;
 }) {
   const { text } = useSpeech();
@@ -176,7 +181,7 @@ function Ledger({
             client={client}
             line={line}
             onReverse={
-              may(project.role, "manage_money") && canBeReversed(line, lines)
+              manages && canBeReversed(line, lines)
                 ? async (note) => {
                     await client.rest((token) => api.reverse(token, project.id, line.id, note));
                     onReversed();

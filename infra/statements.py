@@ -6,8 +6,8 @@ once the month is over: what was booked late stands on the next one, and is told
 Every function raises one of `infra.postgres.AWAY` while PostgreSQL is away.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -52,16 +52,37 @@ class Used:
     currency: str
 
 
+_COUNTS: Final = (
+    "runs",
+    "estimated_runs",
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "cost_micros",
+    "charged_micros",
+)
+
+
 async def usage(
     connection: "Connection", project_id: str, start: datetime, end: datetime, group_by: Sequence[str], limit: int
 ) -> list[Used]:
     """What answers took that ended from `start` to before `end`; `limit` rows at most, the first days first.
 
     Args:
-        group_by: of `GROUPS`; none for one row for each currency.
+        group_by: of `GROUPS`.
     """
     groups = [name in group_by for name in GROUPS]
     return [Used(**dict(row)) for row in await connection.fetch(_USED, project_id, start, end, *groups, limit)]
+
+
+def together(rows: Iterable[Used]) -> list[Used]:
+    """One row for each currency, of all these."""
+    found: dict[str, Used] = {}
+    for row in rows:
+        before = found.get(row.currency)
+        counts = {} if before is None else {name: getattr(before, name) + getattr(row, name) for name in _COUNTS}
+        found[row.currency] = replace(row, day=None, user_id=None, agent_id=None, **counts)
+    return [found[currency] for currency in sorted(found)]
 
 
 @dataclass(frozen=True, slots=True)

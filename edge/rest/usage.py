@@ -113,7 +113,6 @@ async def usage(
     groups = group_by.split(",")
     async with services.reading() as connection:
         rows = await statements.usage(connection, project_id, start, end, groups, MOST_ROWS + 1)
-        total = await statements.usage(connection, project_id, start, end, (), MOST_ROWS)
     if len(rows) > MOST_ROWS:
         raise invalid(group_by=f"has more than {MOST_ROWS} rows: ask for a shorter time, or group by less")
     shown = [UsageRow(**asdict(row)) for row in rows]
@@ -126,7 +125,7 @@ async def usage(
         ends_at=end,
         group_by=groups,
         data=shown,
-        total=[UsageRow(**asdict(row)) for row in total],
+        total=[UsageRow(**asdict(row)) for row in statements.together(rows)],
     )
 
 

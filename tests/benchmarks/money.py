@@ -2,8 +2,9 @@
 
 Questions: how long it takes to hold money, at 300 answers a second, all of one project (the hardest case, as a
 project's money has one lock) and of 50, with a budget and without; how many usage events one billing process settles a
-second, batch after batch of 500, each with money that was held for it; and how long after an answer's end its charge
-stands in the ledger, from the topic through a real billing process, at 50 answers a second.
+second, batch after batch of 500, each with money that was held for it; how long after an answer's end its charge
+stands in the ledger, from the topic through a real billing process, at 50 answers a second; and how long the usage of a
+project with a million answers takes to be seen.
 
     CHORUS_… python -m tests.benchmarks.money
 
@@ -17,12 +18,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from infra import budgets, ledger, postgres
+from infra import budgets, ledger, postgres, statements
 from infra.kafka import Publisher, topic_ids
 from infra.ledger import Kind, Movement, Wish
 from infra.settings import KafkaSettings, PostgresSettings
@@ -48,6 +49,7 @@ HELD = 5_000
 PER_S = 300
 SECONDS = 15
 DELAYED_PER_S = 50
+RECORDS = 1_000_000
 
 _UNSETTLED: Final = "SELECT count(*) FROM reservations WHERE settled_at IS NULL AND project_id = ANY($1::uuid[])"
 
@@ -192,6 +194,43 @@ async def reserve(pool: "Pool", count: int, *, with_budgets: bool) -> None:
     print(series)
 
 
+async def seen(pool: "Pool") -> None:
+    """A year of a busy project, asked for by the page."""
+    project_id = ids.new_id()
+    await pool.execute(
+        """
+        INSERT INTO usage_records (
+            id, run_id, attempt, billable, project_id, conversation_id, user_id, agent_id, agent_version, status,
+            finish_reason, input_tokens, output_tokens, cached_input_tokens, from_cache, source, currency, cost_micros,
+            charged_micros, occurred_at
+        )
+        SELECT gen_random_uuid(), gen_random_uuid(), 1, true, $1, gen_random_uuid(), people[1 + n % 50],
+            agents[1 + n % 5], 1, 'completed', 'stop', 400, 300, 0, false, 'provider', 'USD', 3400, 3400,
+            now() - n * interval '1 year' / $2
+        FROM generate_series(1, $2::bigint) AS n,
+            (SELECT array_agg(gen_random_uuid()) AS people FROM generate_series(1, 50)) AS p,
+            (SELECT array_agg(gen_random_uuid()) AS agents FROM generate_series(1, 5)) AS a
+        """,
+        project_id,
+        RECORDS,
+        timeout=600,
+    )
+    await pool.execute("VACUUM ANALYZE usage_records", timeout=600)
+    now = datetime.now(UTC)
+    for days in (30, 365):
+        for group in ("day", "user", "agent"):
+            series = Series(f"usage of {days} days by {group}, of {RECORDS:,} answers in a year")
+            for _ in range(10):
+                began = time.perf_counter()
+                async with pool.acquire() as connection:
+                    found = await statements.usage(
+                        connection, project_id, now - timedelta(days=days), now, [group], 10_001
+                    )
+                series.add(time.perf_counter() - began)
+                assert sum(row.runs for row in found) > RECORDS * days // 400
+            print(series)
+
+
 async def measure(env: dict[str, str]) -> None:
     kafka = KafkaSettings.from_env(env)
     await topic_ids(kafka, [USAGE.topic])
@@ -202,6 +241,7 @@ async def measure(env: dict[str, str]) -> None:
                 await reserve(pool, count, with_budgets=with_budgets)
         await settle(pool, kafka)
         await delay(pool, kafka)
+        await seen(pool)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ async def test_a_mention_reaches_every_screen(chorus: Chorus, new_window: NewWin
     for screen in (computer, phone):
         await expect(screen.get_by_test_id("bell-count")).to_have_text("2")
     await phone.get_by_test_id("bell").click()
+    # The phone shows a project of her own, in which nobody knows Ada.
+    await expect(phone.get_by_test_id("notification").filter(has_text="Ada mentioned you")).to_be_visible()
     await computer.get_by_test_id("bell").click()
     await computer.get_by_test_id("notification").filter(has_text="mentioned you").click()
     await expect(computer.get_by_test_id("message-user")).to_contain_text("The sea, @Grace Hopper")

@@ -48,12 +48,13 @@ describe("a notification", () => {
   };
 
   test("says what happened with the names that are known, and without those that are not", () => {
-    expect(sentence(one(1), chat, en)).toBe("Grace mentioned you in “Sea”.");
-    expect(sentence(one(1), EMPTY_CHAT, en)).toBe("Somebody mentioned you.");
+    expect(sentence(one(1), chat, {}, en)).toBe("Grace mentioned you in “Sea”.");
+    expect(sentence(one(1), EMPTY_CHAT, {}, en)).toBe("Somebody mentioned you.");
+    expect(sentence(one(1), EMPTY_CHAT, { u2: "Grace" }, en)).toBe("Grace mentioned you.");
     expect(
-      sentence(one(1, { kind: "answer", data: { conversation_id: "c1", status: "failed" } }), chat, en),
+      sentence(one(1, { kind: "answer", data: { conversation_id: "c1", status: "failed" } }), chat, {}, en),
     ).toBe("The question in “Sea” could not be answered.");
-    expect(sentence(one(1, { kind: "of tomorrow" }), chat, en)).toBe(en.bell.other);
+    expect(sentence(one(1, { kind: "of tomorrow" }), chat, {}, en)).toBe(en.bell.other);
   });
 
   test("leads to where it happened", () => {

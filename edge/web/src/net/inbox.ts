@@ -2,12 +2,16 @@
 import { EMPTY_INBOX, firstPage, type Inbox, olderPage, readUpTo, told } from "../state/inbox";
 import { Store } from "../state/store";
 import * as api from "./notifications";
+import { members } from "./projects";
 import type { Push } from "./protocol";
 
 type Rest = <T>(work: (token: string) => Promise<T>) => Promise<T>;
 
 export class Notified {
   readonly inbox = new Store<Inbox>(EMPTY_INBOX);
+  /** Of people in projects that this screen does not show. */
+  readonly names = new Store<Readonly<Record<string, string>>>({});
+  private readonly met = new Set<string>();
 
   constructor(private readonly rest: Rest) {}
 
@@ -20,6 +24,17 @@ export class Notified {
   /** The newest, as they are now: also after this page was away. Rejects with `ApiError` or `SignedOut`. */
   async load(): Promise<void> {
     this.inbox.set(firstPage(await this.rest((token) => api.list(token, null))));
+  }
+
+  /** Learn who is in these projects, once each. Whom this cannot find out stays somebody. */
+  async meet(projectIds: Iterable<string>): Promise<void> {
+    for (const id of projectIds) {
+      if (this.met.has(id)) continue;
+      this.met.add(id);
+      const page = await this.rest((token) => members(token, id, null)).catch(() => null);
+      const found = (page?.data ?? []).map((one) => [one.user_id, one.display_name]);
+      this.names.set({ ...this.names.get(), ...Object.fromEntries(found) });
+    }
   }
 
   /** Rejects with `ApiError` or `SignedOut`. */

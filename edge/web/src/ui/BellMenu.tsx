@@ -1,4 +1,4 @@
-import { useId, useRef, useState } from "react";
+import { useEffect, useId, useRef, useState } from "react";
 import { useSpeech } from "../i18n/context";
 import type { Dictionary } from "../i18n/en";
 import type { ChatClient } from "../net/client";
@@ -68,6 +68,12 @@ function Panel({ client, onClose }: { client: ChatClient; onClose(): void }) {
   const newest = inbox.list[0];
   const read = (id: string) => task.run(() => client.notified.read(id));
   const firstUnread = inbox.list.find((one) => !one.read);
+  const chat = useStore(client.chat);
+  const strange = inbox.list.filter((one) => !((said(one, "by") ?? "") in chat.members));
+  const elsewhere = strange.flatMap((one) => (said(one, "by") ? [one.project_id] : [])).join(" ");
+  useEffect(() => {
+    void client.notified.meet(elsewhere.split(" ").filter(Boolean));
+  }, [client, elsewhere]);
   return (
     <>
       <header className="sticky top-0 flex items-center gap-1 border-b border-line bg-raised py-2 pl-4 pr-2">
@@ -133,6 +139,7 @@ function Panel({ client, onClose }: { client: ChatClient; onClose(): void }) {
 function Item({ client, one, onClose }: { client: ChatClient; one: Notification; onClose(): void }) {
   const { text, language } = useSpeech();
   const chat = useStore(client.chat);
+  const names = useStore(client.notified.names);
   const project = chat.projects.find((other) => other.id === one.project_id)?.name;
   return (
     <a
@@ -155,7 +162,7 @@ function Item({ client, one, onClose }: { client: ChatClient; one: Notification;
       <span className="min-w-0 flex-1">
         {!one.read && <span className="sr-only">{text.bell.unread} </span>}
         <span className={`block break-words ${one.read ? "text-ink-soft" : "font-medium"}`}>
-          {sentence(one, chat, text)}
+          {sentence(one, chat, names, text)}
         </span>
         <span className="block truncate text-xs text-ink-faint">
           {[project, when(one.occurred_at, language)].filter(Boolean).join(" · ")}
@@ -180,8 +187,14 @@ export function placeOf(one: Notification): string {
 }
 
 /** What happened, with the names that this screen knows: notifications hold ids only. */
-export function sentence(one: Notification, chat: Chat, text: Dictionary): string {
-  const by = chat.members[said(one, "by") ?? ""]?.display_name ?? null;
+export function sentence(
+  one: Notification,
+  chat: Chat,
+  names: Readonly<Record<string, string>>,
+  text: Dictionary,
+): string {
+  const who = said(one, "by") ?? "";
+  const by = chat.members[who]?.display_name ?? names[who] ?? null;
   const conversation = chat.conversations[said(one, "conversation_id") ?? ""];
   const title = conversation === undefined ? null : titleOf(chat, conversation) || null;
   const project = chat.projects.find((other) => other.id === one.project_id)?.name ?? null;

@@ -29,6 +29,7 @@ class _End(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._free_at = 0.0
         self._held = False
+        self._ended = False
 
     # -- asyncio's side --
 
@@ -124,6 +125,11 @@ class _End(asyncio.Protocol):
             self.transport.write(data)
         elif self.transport.can_write_eof():
             self.transport.write_eof()
+            self._ended = True
+            if self.peer._ended:  # a transport whose two ways have ended is kept open all the same
+                self.transport.close()
+                if self.peer.transport is not None:
+                    self.peer.transport.close()
 
 
 class Proxy:

@@ -8,6 +8,7 @@ import pytest
 
 from infra.stack.ports import free_port
 from tests.faults.proxy import Proxy
+from tests.running import soon
 
 PATIENCE_S = 5.0
 
@@ -52,6 +53,18 @@ async def test_carries_every_byte(proxy: Proxy) -> None:
     writer.write_eof()
     async with asyncio.timeout(PATIENCE_S):
         assert await reader.read(-1) == data
+
+
+async def test_what_both_sides_have_ended_is_gone(proxy: Proxy) -> None:
+    """Connections that end well leave nothing open, or an hour of looking at health takes every file descriptor."""
+    for _ in range(5):
+        reader, writer = await connect(proxy)
+        assert await says_back(reader, writer, b"hello")
+        writer.write_eof()
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.read(-1) == b""
+        writer.close()
+    await soon("nothing is open", lambda: not proxy.ends, PATIENCE_S)
 
 
 async def test_cut(proxy: Proxy) -> None:

@@ -125,6 +125,10 @@ class Fenced(RuntimeError):
     """Another worker answers this run: this one has lost its partitions and not heard of it yet."""
 
 
+class Overtaken(Exception):
+    """The run has ended as an attempt of another worker's, which was thought to be gone."""
+
+
 @dataclass(frozen=True)
 class Means:
     """What a call needs."""
@@ -218,6 +222,8 @@ class Call:
             except DeadLetter as error:
                 outcome = "dead_letter"
                 return error
+            except Overtaken:
+                outcome = "overtaken"
             finally:
                 _outcomes.labels(outcome).inc()
         return None

@@ -45,7 +45,7 @@ from schemas.topics import AGENT_REQUESTS
 from streams.dead_letters import Record
 from streams.intake import Delivery, Intake, IntakeSettings
 from streams.rules.replies import EndUncalled, Join, Memory, Repeat, decide, is_ours_alone, overtaken
-from streams.workers.calls import Call, Fenced, Means, Reports
+from streams.workers.calls import Call, Fenced, Means, Overtaken, Reports
 from streams.workers.purse import Purse
 from streams.workers.recall import Recall
 from streams.workers.telling import Teller
@@ -148,9 +148,15 @@ class Replies:
         self._return = asyncio.get_running_loop().call_later(RETURN_S, self._abandon_strangers)
 
     async def revoked(self, partitions: Set[int]) -> None:
-        """Calls go on: their partitions usually come back in a moment, and the requests join them."""
+        """Calls go on: their partitions usually come back in a moment, and the requests join them.
+
+        Not those whose beginning does not stand in the log yet: whoever has the partition next could not know of them.
+        """
         if self._return is not None:
             self._return.cancel()
+        for call in list(self._calls.values()):
+            if call.partition in partitions and call.begun_at is None:
+                self._abandon(call)
         for partition in partitions:
             self._memories.pop(partition, None)
 
@@ -217,35 +223,45 @@ class Replies:
         call.task = self._group.create_task(call.run())
         call.task.add_done_callback(ended)
 
-    async def _remember(self, memory: Memory, partition: int, request: AnswerRequested, *, anew: bool = False) -> None:
-        """Read the reports that a run can have, unless they are known; `anew`: also then.
+    async def _remember(self, memory: Memory, partition: int, request: AnswerRequested, *, beyond: int = -1) -> None:
+        """Read the reports that a run can have, unless they are known, and all up to those `beyond` this offset.
 
-        What was read while the process stood still is read again: the run may have ended since.
+        What was read while the process stood still is read again: the run may have ended since. Many that wait for the
+        same partition wait for one reading.
         """
         run_id, requested_ms = request.run_id, int(request.requested_at.timestamp() * 1000)
+
+        def is_known() -> bool:
+            return memory.covers(run_id, requested_ms) and memory.read_to > beyond
+
         self._notice_a_pause()
-        while anew or not memory.covers(run_id, requested_ms):
+        while not is_known():
             async with self._reading:
-                if anew or not memory.covers(run_id, requested_ms):
+                if not is_known():
                     log.info("reading reports back", partition=partition, run_id=run_id)
                     await patiently(
                         "Kafka", (KafkaError,), lambda: self._recall.back_to(requested_ms, partition, memory)
                     )
-            anew = False
             self._notice_a_pause()
 
     async def _prove(self, memory: Memory, decided_at: float, call: Call) -> None:
-        """Prove that nobody else has begun the same call, before it is made.
+        """Prove that nobody else has begun the same call, or ended the run, before it is made.
 
-        What was decided a moment ago is proof enough. Later, others may own the partition, and have said so in the log.
+        A first attempt that was decided a moment ago is proof enough. Later, others may own the partition, and have
+        said so in the log; and whoever made the attempt before may have lived on, and ended it since the log was read.
 
         Raises:
-            Fenced: somebody has.
+            Overtaken: the run has ended.
+            Fenced: somebody has begun the same call.
         """
-        if asyncio.get_running_loop().time() - decided_at < self._pause_s or call.begun_at is None:
+        moment = asyncio.get_running_loop().time() - decided_at < self._pause_s
+        if call.begun_at is None or (moment and call.attempt == 1):
             return
-        await self._remember(memory, call.partition, call.request, anew=True)
-        if not is_ours_alone(call.attempt, call.begun_at, memory.known(call.request.run_id)):
+        await self._remember(memory, call.partition, call.request, beyond=call.begun_at)
+        known = memory.known(call.request.run_id)
+        if known.end is not None:
+            raise Overtaken
+        if not is_ours_alone(call.attempt, call.begun_at, known):
             raise Fenced(f"another worker answers run {call.request.run_id}")
 
     def _forget(self) -> None:

@@ -25,7 +25,7 @@ async def test_a_language_model_answers(quick_start: Chorus) -> None:
         conversation = await person.conversation()
         async with socket(quick_start.ws_url, person.access_token) as online:
             screen = await watch(online, conversation)
-            sent = await online.send(conversation, "Name three colours of the rainbow.")
+            sent = await online.send(conversation, "Count from one to ten.")
             finished = await online.finished(sent["run_id"], 60)
 
         assert finished["status"] == "completed"

@@ -55,7 +55,7 @@ async def reserved_runs(books: Books, version: int, count: int) -> list[Charge]:
 
 
 @pytest.mark.parametrize(
-    ("runs", "kills"), [(200, 4), pytest.param(1000, 20, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+    ("runs", "kills"), [(100, 2), pytest.param(1000, 20, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
 )
 async def test_each_run_is_settled_once_through_kills_and_replays(
     stack: Stack, books: Books, publisher: Publisher, start_process: StartProcess, runs: int, kills: int

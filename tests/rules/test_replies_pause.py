@@ -1,4 +1,5 @@
-"""A replies worker that has stood still believes nothing that it knew before. The log is a list; there is no broker."""
+"""A replies worker that has stood still, or lost its partition, believes nothing that it knew before. The log is a
+list; there is no broker."""
 
 import asyncio
 import time
@@ -80,8 +81,15 @@ class Everything:
     async def keys(self, user_ids: object) -> dict[str, DataKey]:
         return {KEY.owner_id: KEY}
 
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.free = asyncio.Event()
+        self.free.set()
+
     async def hold(self, *asked: object) -> None:
-        """It is free."""
+        """It costs nothing, and takes until `free`."""
+        self.asked.set()
+        await self.free.wait()
 
     def begin(self, *attempt: object) -> None:
         raise Called
@@ -104,15 +112,18 @@ def asked() -> Delivery[AgentRequest]:
     return Delivery(request, envelope, "agent-requests", 0, 0, request.conversation_id.encode(), 0)
 
 
-async def handle(asked: Delivery[AgentRequest], log: Log, *, still_s: float = 0) -> None:
-    """Take the partition, stand still, handle the request. Raises what a process would end with."""
-    anything: Any = Everything()
+def worker(log: Log, anything: Any, group: asyncio.TaskGroup) -> Replies:
     means = Means(
         catalog=anything, keyring=anything, teller=anything, reports=log, purse=anything, max_answer_bytes=1_000
     )
+    return Replies(log, means, {}, group, pause_s=PAUSE_S)
+
+
+async def handle(asked: Delivery[AgentRequest], log: Log, *, still_s: float = 0) -> None:
+    """Take the partition, stand still, handle the request. Raises what a process would end with."""
     try:
         async with asyncio.TaskGroup() as group:
-            replies = Replies(log, means, {}, group, pause_s=PAUSE_S)
+            replies = worker(log, Everything(), group)
             await replies.assigned({0: 0})
             if still_s:
                 log.stand_still(still_s)
@@ -143,3 +154,69 @@ async def test_whoever_was_only_slow_calls(asked: Delivery[AgentRequest]) -> Non
     log = Log(asked.event.run_id, others=[], slow_s=2 * PAUSE_S)
     with pytest.raises(Called):
         await handle(asked, log, still_s=2 * PAUSE_S)
+
+
+async def test_what_had_not_begun_is_left_to_whoever_has_the_partition_next(asked: Delivery[AgentRequest]) -> None:
+    """Who takes the partition cannot know of a call that the log does not tell of, and makes it: this one must not."""
+    log, anything = Log(asked.event.run_id, others=[]), Everything()
+    anything.free.clear()
+    async with asyncio.TaskGroup() as group:
+        replies = worker(log, anything, group)
+        await replies.assigned({0: 0})
+        handling = group.create_task(replies.handle(asked))
+        await anything.asked.wait()
+        handling.cancel()
+        await replies.revoked({0})
+        anything.free.set()
+
+    assert log.written == []
+
+
+async def test_what_another_ended_after_all_is_not_called_again(asked: Delivery[AgentRequest]) -> None:
+    """Whoever made the attempt before lives on, and ends the run just before this one would make the next."""
+    log, anything = Log(asked.event.run_id, others=[]), Everything()
+    log.written.append(Started(1))
+    anything.free.clear()
+    async with asyncio.TaskGroup() as group:
+        replies = worker(log, anything, group)
+        await replies.assigned({0: 0})
+        group.create_task(replies.handle(asked))
+        await anything.asked.wait()
+        log.written.append(Ended(1))
+        anything.free.set()
+
+    assert log.written == [Started(1), Ended(1), Started(2)]
+
+
+async def test_what_another_left_is_called_again(asked: Delivery[AgentRequest]) -> None:
+    """A beginning without an end is nobody's: the next attempt is made."""
+    log = Log(asked.event.run_id, others=[])
+    log.written.append(Started(1))
+    with pytest.raises(Called):
+        await handle(asked, log)
+
+
+async def test_what_had_begun_goes_on_when_its_partition_comes_back(asked: Delivery[AgentRequest]) -> None:
+    """A rebalance takes everything and gives most of it back: a call that is under way is not made twice for that."""
+    log, proving, proven = Log(asked.event.run_id, others=[]), asyncio.Event(), asyncio.Event()
+
+    async def slowly(*_: object) -> None:
+        proving.set()
+        await proven.wait()
+
+    async def rebalance() -> None:
+        async with asyncio.TaskGroup() as group:
+            replies = worker(log, Everything(), group)
+            replies._prove = slowly  # type: ignore[method-assign]
+            await replies.assigned({0: 0})
+            handling = group.create_task(replies.handle(asked))
+            await proving.wait()
+            handling.cancel()
+            await replies.revoked({0})
+            await replies.assigned({0: 0})
+            proven.set()
+
+    with pytest.raises(ExceptionGroup) as ended:
+        await rebalance()
+    assert ended.group_contains(Called)
+    assert log.written == [Started(1)]

@@ -81,6 +81,7 @@ async def test_an_archiver_that_is_killed_leaves_a_whole_archive(
     assert (await end_offsets(operator.kafka, TOPIC, {BUSY}))[BUSY] == await archived(operator)
 
 
+@pytest.mark.slow
 async def test_small_runs_make_no_crumbs(operator: Operator, producer: AIOKafkaProducer) -> None:
     """A last segment that is small is written again with what is new."""
     for _ in range(3):

@@ -156,9 +156,10 @@ async def test_read_on_one_is_read_on_all(told: Told, stack: Stack, start_proces
     """From the log to two screens on two gateways; read on one, the other is told, REST says so, and a process that is
     killed and started again tells nothing new."""
     ports = (free_port(), free_port())
-    for port in ports:
-        await start_process("edge", "gateway", CHORUS_WS_PORT=str(port), CHORUS_DRAIN_S="0.1")
-    process = await start_process("streams", "notifications")
+    process, *_ = await asyncio.gather(
+        start_process("streams", "notifications"),
+        *(start_process("edge", "gateway", CHORUS_WS_PORT=str(port), CHORUS_DRAIN_S="0.1") for port in ports),
+    )
     told.write(told.said("@Bob one"))
     told.write(told.said("@Bob two"))
     urls = [f"ws://127.0.0.1:{port}/v1/ws" for port in ports]

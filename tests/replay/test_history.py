@@ -187,6 +187,7 @@ async def _begun(stack: Stack) -> bool:
         await connection.close()
 
 
+@pytest.mark.slow
 async def test_what_is_behind_is_not_swapped(world: World, start_process: StartProcess, replay: Replay) -> None:
     """Where the live tables have stored one record more of one partition, the swap is refused; also where the log
     itself ends earlier."""

@@ -94,7 +94,9 @@ async def test_what_no_writer_of_ours_would_send_is_put_aside(someone: Someone, 
     assert [1, 2] == [record.position for record in someone.written[here]]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [step if step in ("fact", "request") else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+)
 async def test_it_may_die_between_any_two_of_its_outputs(
     step: str, someone: Someone, start_process: StartProcess, stack: Stack
 ) -> None:

@@ -293,7 +293,6 @@ async def test_what_takes_longer_than_a_stop_is_answered_again(asker: Asker, sta
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 async def test_a_second_worker_doubles_and_loses_nothing(asker: Asker, start_process: StartProcess) -> None:
     """A rebalance in the middle of answers: each run has one end that counts, and its text is what was told."""
     await start_process("streams", "replies", CHORUS_INSTANCE="replies-0")
@@ -314,7 +313,6 @@ async def test_a_second_worker_doubles_and_loses_nothing(asker: Asker, start_pro
         assert "".join(await asker.told(request, end.attempt)) == asker.text(request, end)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 async def test_a_worker_that_wakes_up_late_calls_nothing_again(asker: Asker, start_process: StartProcess) -> None:
     """Stopped with SIGSTOP until another has done its work: what it still held has ended, and is not called again."""

@@ -300,6 +300,7 @@ async def test_the_page(stack: Stack, tmp_path: Path) -> None:
         await running.stop()
 
 
+@pytest.mark.slow
 async def test_a_part_of_the_routes(stack: Stack, tmp_path: Path) -> None:
     """A process serves what it is told to; a page that is not built says what to do."""
     running, url = start_api(stack, "--routes", "config,page", CHORUS_WEB=str(tmp_path / "nowhere"))
@@ -336,6 +337,7 @@ async def test_postgresql_is_away(stack: Stack, away: str) -> None:
             assert await running.stop() == 0
 
 
+@pytest.mark.slow
 async def test_postgresql_hangs(stack: Stack) -> None:
     """A server that takes what is sent and never answers costs seconds, not minutes; when it goes on, so do we."""
     host, port = urlsplit(stack.database_url).netloc.rpartition("@")[2].split(":")

@@ -133,6 +133,7 @@ async def test_data_survives_a_restart(local: Local) -> None:
     assert [record.value async for record in records] == [b"kept"]
 
 
+@pytest.mark.slow
 async def test_a_killed_supervisor_takes_its_parts_along(local: Local) -> None:
     """SIGKILL of the supervisor leaves no process behind, and the next `up` works on the same data."""
     await asyncio.to_thread(local.ensure_up)
@@ -288,6 +289,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 
 def test_the_command_line_explains_itself(local: Local) -> None:
     """Every command and option is found from `chorus --help`."""
+    commands = local.run("--help").stdout
     for command in ("up", "down", "status", "run", "topics", "migrate"):
-        assert command in local.run("--help").stdout
+        assert command in commands
         assert local.run(command, "--help").stdout.startswith("Usage:")

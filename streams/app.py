@@ -21,13 +21,8 @@ from mode.services import WaitResults
 _log = logging.getLogger("faust.chorus")
 
 _FETCH_WAIT_MS = 100
-"""Longest wait at the broker of a fetch that leaves a partition out, for being paused or unread: that one waits for it.
-Faust hard-codes 1,500."""
-
-_WHOLE_FETCH_WAIT_MS = 500
-"""The same of a fetch for all partitions, for which nobody waits, as any record ends it. 500, Kafka's own default: five
-times fewer questions when there is nothing to do, where they are what a processor costs. Not more, because a partition
-that is sent back to an offset waits, too."""
+"""Longest wait of a fetch at the broker. Faust hard-codes 1,500, and a partition that had been left out of a fetch, for
+being paused or unread, waits for the one that is under way."""
 
 _COMMIT_S = 1.0
 """How long the last commit before a rebalance or a stop may take, in seconds; without it, records come again."""
@@ -73,7 +68,6 @@ class _Thread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         assert self._consumer is not None
         _gather(self._consumer._fetcher, self.app.gather_s)
-        _wait_longer(self._consumer._fetcher)
 
     async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = fun(*args, **kwargs)
@@ -87,21 +81,6 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
         return consumer
-
-
-def _wait_longer(fetcher: Any) -> None:
-    """Let a fetch that leaves nothing out wait longer at the broker."""
-    next_fetches = fetcher._get_actions_per_node
-
-    def chosen(assignment: Any) -> Any:
-        states = {tp: assignment.state_value(tp) for tp in assignment.tps}
-        is_whole = all(
-            state.has_valid_position and not state.paused and tp not in fetcher._records for tp, state in states.items()
-        )
-        fetcher._fetch_max_wait_ms = _WHOLE_FETCH_WAIT_MS if is_whole else _FETCH_WAIT_MS
-        return next_fetches(assignment)
-
-    fetcher._get_actions_per_node = chosen
 
 
 def _gather(fetcher: Any, gather_s: float) -> None:

@@ -202,6 +202,8 @@ def migrate(check: bool) -> None:
         current, newest = migrations.current(settings), migrations.newest()
     except AWAY as error:
         raise click.ClickException(f"The database does not answer: {error}") from error
+    except migrations.NotUnicode as error:
+        raise click.ClickException(str(error)) from error
     click.echo(f"The database is at {current or 'nothing'}, this code at {newest}.")
     if current != newest:
         sys.exit(1)

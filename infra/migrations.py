@@ -19,8 +19,17 @@ def _config(settings: PostgresSettings) -> Config:
     return config
 
 
+class NotUnicode(Exception):
+    """The database cannot keep what people write, and does not search in it."""
+
+
 def migrate(settings: PostgresSettings) -> None:
-    """Bring the schema to the newest version; nothing happens where it is."""
+    """Bring the schema to the newest version; nothing happens where it is.
+
+    Raises:
+        NotUnicode: the database's encoding is not UTF-8. It says what to do.
+    """
+    _check_encoding(settings)
     command.upgrade(_config(settings), "head")
 
 
@@ -29,7 +38,9 @@ def remake(settings: PostgresSettings, version: str) -> None:
 
     Raises:
         alembic.util.exc.CommandError: this code does not know the version: it is older.
+        NotUnicode: as `migrate`.
     """
+    _check_encoding(settings)
     ScriptDirectory(str(MIGRATIONS)).get_revision(version)  # before anything is undone
     if current(settings) is not None:
         command.downgrade(_config(settings), "base")
@@ -39,13 +50,26 @@ def remake(settings: PostgresSettings, version: str) -> None:
 def current(settings: PostgresSettings) -> str | None:
     """The version that the database is at; None where nothing was ever migrated."""
 
+    try:
+        return _asked(settings, "SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+
+
+def _check_encoding(settings: PostgresSettings) -> None:
+    if (encoding := _asked(settings, "SHOW server_encoding")) != "UTF8":
+        raise NotUnicode(
+            f"The database's encoding is {encoding}, and Chorus needs UTF8. Make it anew: "
+            "CREATE DATABASE chorus ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0"
+        )
+
+
+def _asked(settings: PostgresSettings, question: str) -> str | None:
     async def ask() -> str | None:
         connection = await asyncpg.connect(settings.url, timeout=3)
         try:
-            version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-            return version
-        except asyncpg.UndefinedTableError:
-            return None
+            found: str | None = await connection.fetchval(question)
+            return found
         finally:
             await connection.close()
 

@@ -95,6 +95,8 @@ async def _restore(places: Places, manifest: Manifest, plan: Plan) -> list[str]:
                 f"The backup has schema {manifest.revision}, of Chorus {manifest.chorus}, which this version does not "
                 "know: restore it with that version or a newer one."
             ) from error
+        except migrations.NotUnicode as error:
+            raise Refused(str(error)) from error
         tables = bars.add_task("tables", total=manifest.bytes, unit="bytes")
         connection = await database(places.postgres)
         try:

@@ -3,6 +3,10 @@
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,9 +20,9 @@ from infra.kafka import read_partition
 from infra.settings import KafkaSettings, RedisSettings
 from infra.stack.child import Child
 from infra.stack.ports import free_port
-from infra.stack.postgres import Postgres
+from infra.stack.postgres import _SETUP, Postgres
 from schemas.topics import TOPICS
-from tests.running import DEADLINE_S, Stack
+from tests.running import DEADLINE_S, ROOT, Stack, own_settings
 
 
 async def test_every_topic_is_there_with_its_partitions_and_dead_letters(stack: Stack) -> None:
@@ -73,6 +77,46 @@ async def test_redis_answers(stack: Stack) -> None:
         await client.aclose()
 
 
+@asynccontextmanager
+async def serving(postgres: Postgres, folder: Path) -> AsyncIterator[Child]:
+    """A server of one's own, ready."""
+    await asyncio.to_thread(postgres.prepare)
+    server = await Child.start(postgres, folder)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not await postgres.ready():  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
+        yield server
+    finally:
+        await server.stop(postgres.stop_signal, 20)
+
+
+async def test_a_database_that_is_not_unicode_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as an image's that knows no locale: `chorus migrate` says so, and what to do, before anything is made."""
+    other = " ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0\n"
+    monkeypatch.setattr("infra.stack.postgres._SETUP", _SETUP.rstrip() + other)
+    port = free_port()
+    async with serving(Postgres(tmp_path / "data", port), tmp_path):
+        url = f"postgresql://chorus@127.0.0.1:{port}/chorus"
+        refused = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "infra.command", "migrate"],
+            env=own_settings() | {"CHORUS_DATABASE_URL": url},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        connection = await asyncpg.connect(url)
+        tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        await connection.close()
+
+    assert refused.returncode == 1
+    assert "encoding is SQL_ASCII" in refused.stderr
+    assert "CREATE DATABASE chorus ENCODING 'UTF8'" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert tables == 0
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL refuses root alone")
 async def test_root_runs_postgres_from_folders_that_are_closed_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -91,14 +135,7 @@ async def test_root_runs_postgres_from_folders_that_are_closed_to_others(
     monkeypatch.syspath_prepend(str(closed))
     postgres = Postgres(tmp_path / "data", free_port())
 
-    await asyncio.to_thread(postgres.prepare)
-    server = await Child.start(postgres, tmp_path)
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not await postgres.ready():  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.1)
+    async with serving(postgres, tmp_path) as server:
         status = Path(f"/proc/{server.pid}/status").read_text()
         assert Path(f"/proc/{server.pid}/exe").readlink().is_relative_to(closed)
         assert "Uid:\t0" not in status
-    finally:
-        await server.stop(postgres.stop_signal, 20)

@@ -125,15 +125,17 @@ function Report({
   return (
     <>
       {by === "day" &&
-        report.total.map(({ currency }) => (
-          <Columns
-            key={currency}
-            days={perDay(report.data, report.starts_at, report.ends_at, currency)}
-            label={text.usage.plot(currency)}
-            amount={(micros) => money(micros, currency, language)}
-            day={(one) => day.format(new Date(one))}
-          />
-        ))}
+        report.total
+          .filter((one) => one.charged_micros > 0)
+          .map(({ currency }) => (
+            <Columns
+              key={currency}
+              days={perDay(report.data, report.starts_at, report.ends_at, currency)}
+              label={text.usage.plot(currency)}
+              amount={(micros) => money(micros, currency, language)}
+              day={(one) => day.format(new Date(one))}
+            />
+          ))}
       <div className="thin-scroll max-h-80 overflow-auto">
         <table className="w-full text-sm" data-testid="usage-table">
           <thead>
@@ -196,7 +198,7 @@ function Columns({
   amount(micros: number): string;
   day(one: string): string;
 }) {
-  const most = Math.max(1, ...days.map(([, micros]) => micros));
+  const most = Math.max(...days.map(([, micros]) => micros));
   const width = days.length * STEP;
   return (
     <figure>

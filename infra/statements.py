@@ -17,16 +17,22 @@ if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 GROUPS: Final = ("day", "user", "agent")
+# Read as text when they have been added up: a million answers are of a few days, people and agents.
 _USED: Final = """
-SELECT CASE WHEN $4 THEN to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') END AS day,
-    CASE WHEN $5 THEN user_id::text END AS user_id, CASE WHEN $6 THEN agent_id::text END AS agent_id,
-    count(*) AS runs, count(*) FILTER (WHERE source = 'estimated') AS estimated_runs,
-    sum(input_tokens)::bigint AS input_tokens, sum(cached_input_tokens)::bigint AS cached_input_tokens,
-    sum(output_tokens)::bigint AS output_tokens, sum(cost_micros)::bigint AS cost_micros,
-    sum(charged_micros)::bigint AS charged_micros, currency
-FROM usage_records
-WHERE project_id = $1 AND occurred_at >= $2 AND occurred_at < $3 AND billable
-GROUP BY 1, 2, 3, currency ORDER BY 1, 2, 3, currency LIMIT $7
+SELECT to_char(day, 'YYYY-MM-DD') AS day, user_id::text, agent_id::text, runs, estimated_runs, input_tokens,
+    cached_input_tokens, output_tokens, cost_micros, charged_micros, currency
+FROM (
+    SELECT CASE WHEN $4 THEN (occurred_at AT TIME ZONE 'UTC')::date END AS day,
+        CASE WHEN $5 THEN user_id END AS user_id, CASE WHEN $6 THEN agent_id END AS agent_id,
+        count(*) AS runs, count(*) FILTER (WHERE source = 'estimated') AS estimated_runs,
+        sum(input_tokens)::bigint AS input_tokens, sum(cached_input_tokens)::bigint AS cached_input_tokens,
+        sum(output_tokens)::bigint AS output_tokens, sum(cost_micros)::bigint AS cost_micros,
+        sum(charged_micros)::bigint AS charged_micros, currency
+    FROM usage_records
+    WHERE project_id = $1 AND occurred_at >= $2 AND occurred_at < $3 AND billable
+    GROUP BY 1, 2, 3, currency
+) AS used
+ORDER BY 1, 2, 3, currency LIMIT $7
 """
 
 
